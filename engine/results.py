@@ -1,0 +1,182 @@
+"""What a trial and a run come to: plain numbers, JSON in and out. Never imports torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+from engine.preset import Experiment
+from engine.settings import Method
+
+Outcome = Literal["finished", "diverged", "no_hits", "unreliable"]
+CONFIDENCE = 0.95
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its 95 % confidence interval; `value` is None when nothing was seen to estimate it from."""
+
+    value: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LossSummary:
+    """A (weighted) sample of the generalization loss."""
+
+    mean: float
+    standard_error: float
+    """of the mean"""
+    quantiles: tuple[float, ...]
+    """at `QUANTILES`"""
+
+
+@dataclass(frozen=True)
+class GuessRecord:
+    """What every sampler reports of one trial."""
+
+    sampler: str
+    draws: int
+    effective_sample_size: float
+    log10_acceptance: Interval
+    """log10 of P(L_train < ε_train) under the prior; exactly 0 for the prior itself"""
+    generalization_loss: LossSummary | None
+    """None when no draw passed"""
+    best_training_loss: float
+    reliable: bool
+    advice: str
+    """a sentence on how far to trust this, and what to do"""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One method on one data set at one sweep point."""
+
+    point: int
+    method: Method
+    seed: int
+    outcome: Outcome
+    generalization_loss: float | None
+    """GD: of the last iterate; Prior and G&C: mean over the (accepted) draws. None if there is no such number"""
+    training_loss: float | None
+    """GD: of the last iterate; Prior and G&C: mean over the (accepted) draws"""
+    message: str = ""
+    guesses: GuessRecord | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> TrialResult:
+        """Inverse of `to_json`. Raises KeyError or TypeError on anything else."""
+        guesses = data.get("guesses")
+        if guesses is not None:
+            loss = guesses["generalization_loss"]
+            if loss is not None:
+                loss = LossSummary(**{**loss, "quantiles": tuple(loss["quantiles"])})
+            guesses = GuessRecord(
+                **{
+                    **guesses,
+                    "log10_acceptance": Interval(**guesses["log10_acceptance"]),
+                    "generalization_loss": loss,
+                }
+            )
+        return TrialResult(**{**data, "guesses": guesses})
+
+
+@dataclass(frozen=True)
+class PointSummary:
+    """One method at one sweep point, over its data sets."""
+
+    point: int
+    label: str
+    method: Method
+    trials: int
+    """trials that gave a generalization loss"""
+    generalization_loss: tuple[float, float, float] | None
+    """quartiles over the data sets: 25 %, median, 75 %"""
+    training_loss: float | None
+    """median over the data sets"""
+    acceptance: Interval | None
+    """log10 acceptance probability of the median data set; None for GD and the prior"""
+    remarks: tuple[str, ...]
+    """what went wrong, a sentence each"""
+
+
+def to_plain(summary: PointSummary) -> dict[str, Any]:
+    """As nested dicts and lists, for JSON."""
+    return asdict(summary)
+
+
+def binomial_interval(hits: int, draws: int) -> Interval:
+    """log10 of a success probability with its exact interval [Clopper, Pearson 1934]."""
+    tail = (1 - CONFIDENCE) / 2
+    low = betaincinv(hits, draws - hits + 1, tail) if hits else 0.0
+    high = betaincinv(hits + 1, draws - hits, 1 - tail) if hits < draws else 1.0
+    return Interval(
+        value=math.log10(hits / draws) if hits else None,
+        low=math.log10(low) if low > 0 else -math.inf,
+        high=math.log10(high),
+    )
+
+
+def summarize_losses(losses: NDArray[np.float64]) -> LossSummary:
+    """Mean, standard error and quantiles of equally weighted losses, at least one of them.
+
+    The standard error of a single loss is infinite: one draw says nothing of the spread.
+    """
+    count = len(losses)
+    spread = float(losses.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+    return LossSummary(
+        mean=float(losses.mean()),
+        standard_error=spread,
+        quantiles=tuple(map(float, np.quantile(losses, QUANTILES))),
+    )
+
+
+def summarize(experiment: Experiment, results: Sequence[TrialResult]) -> list[PointSummary]:
+    """The results table: sweep points in order, each with its methods; points without any trial are left out."""
+    table = []
+    for point in range(len(experiment.points)):
+        for method in experiment.methods:
+            trials = [result for result in results if (result.point, result.method) == (point, method)]
+            if trials:
+                table.append(_summarize_point(point, experiment.label(point), method, trials))
+    return table
+
+
+def _summarize_point(point: int, label: str, method: Method, trials: Sequence[TrialResult]) -> PointSummary:
+    generalization = [t.generalization_loss for t in trials if t.generalization_loss is not None]
+    training = [t.training_loss for t in trials if t.training_loss is not None]
+    quartiles = tuple(map(float, np.quantile(generalization, (0.25, 0.5, 0.75)))) if generalization else None
+    return PointSummary(
+        point=point,
+        label=label,
+        method=method,
+        trials=len(generalization),
+        generalization_loss=quartiles,  # type: ignore[arg-type]
+        training_loss=float(np.median(training)) if training else None,
+        acceptance=_median_acceptance(trials) if method == "gnc" else None,
+        remarks=tuple(_remarks(trials)),
+    )
+
+
+def _median_acceptance(trials: Iterable[TrialResult]) -> Interval | None:
+    """The acceptance of the (lower) median data set, with that data set's own interval."""
+    intervals = [trial.guesses.log10_acceptance for trial in trials if trial.guesses]
+    intervals.sort(key=lambda interval: (-math.inf if interval.value is None else interval.value, interval.high))
+    return intervals[(len(intervals) - 1) // 2] if intervals else None
+
+
+def _remarks(trials: Iterable[TrialResult]) -> Iterable[str]:
+    for trial in trials:
+        if trial.outcome != "finished":
+            yield f"seed {trial.seed}: {trial.message}"

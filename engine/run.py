@@ -1,0 +1,148 @@
+"""The one loop: step → events → store, with pause and stop between any two steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol
+
+import torch
+
+from engine.descent import Descent
+from engine.directory import Request
+from engine.events import Event, Finished, Rows
+from engine.guessing import Guessing
+from engine.preset import Experiment
+from engine.problem import make_problem
+from engine.results import TrialResult
+from engine.settings import METHODS, Method
+from engine.store import Writer
+
+PROGRESS_SECONDS = 0.2
+PAUSE_POLL_SECONDS = 0.01
+
+
+class Procedure(Protocol):
+    """One method at work on one or more trials: `init`, `step` until `done` reaches `total`, `finish`."""
+
+    index: int
+    method: Method
+    seeds: tuple[int, ...]
+    total: int
+
+    def init(self) -> tuple[Any, list[Event]]: ...
+    def step(self, state: Any) -> tuple[Any, list[Event]]: ...
+    def done(self, state: Any) -> int: ...
+    def finish(self, state: Any) -> list[Event]: ...
+
+
+def execute(
+    experiment: Experiment,
+    device: torch.device,
+    writer: Writer,
+    request: Callable[[], Request | None],
+    finished: list[TrialResult],
+) -> Literal["finished", "stopped"]:
+    """Run every trial that is not in `finished`, and append the new results to it.
+
+    `request` returns what a front end last asked for. Raises `StoreFullError` when the disk is full.
+    """
+    recorder = _Recorder(writer, finished)
+    for index in range(len(experiment.points)):
+        lanes = _lanes(experiment, index, device, recorder)
+        active = [_advance(procedures, recorder) for procedures in lanes]
+        while active:
+            for lane in list(active):
+                if _stop_requested(request, writer):
+                    return "stopped"
+                if next(lane, None) is None:
+                    active.remove(lane)
+    return "finished"
+
+
+def _lanes(experiment: Experiment, index: int, device: torch.device, recorder: _Recorder) -> list[Iterator[Procedure]]:
+    """The procedures of a sweep point that remain to be run, one queue a method: methods advance side by side."""
+    point = experiment.points[index]
+    seeds = range(point.problem.seed, point.problem.seed + experiment.seeds)
+    remaining = {
+        method: [seed for seed in seeds if not recorder.is_finished(index, method, seed)]
+        for method in experiment.methods
+    }
+    if not any(remaining.values()):
+        return []
+    problem = make_problem(point.problem, seeds)
+    for seed, truth in zip(seeds, problem.truth, strict=True):
+        recorder.truth(index, seed, torch.linalg.svdvals(truth).tolist())
+
+    def descents() -> Iterator[Procedure]:
+        if remaining["gd"]:  # all data sets are one batch, so that a resumed run repeats the same arithmetic
+            yield Descent(index, point, seeds, problem, device)
+
+    def guessings(method: Method) -> Iterator[Procedure]:
+        for seed in remaining[method]:
+            yield Guessing(index, point, seed, problem.one(seed - seeds[0]), device, method)
+
+    return [descents() if method == "gd" else guessings(method) for method in experiment.methods]
+
+
+def _advance(procedures: Iterator[Procedure], recorder: _Recorder) -> Iterator[Literal[True]]:
+    """Run a queue of procedures, yielding after each step."""
+    for procedure in procedures:
+        state, events = procedure.init()
+        recorder.record(events)
+        while procedure.done(state) < procedure.total:
+            recorder.progress(procedure, procedure.done(state))
+            yield True
+            state, events = procedure.step(state)
+            recorder.record(events)
+        recorder.progress(procedure, procedure.total, force=True)
+        recorder.record(procedure.finish(state))
+        yield True
+
+
+class _Recorder:
+    """Puts events into the store."""
+
+    def __init__(self, writer: Writer, finished: list[TrialResult]) -> None:
+        self._writer = writer
+        self._finished = finished
+        self._keys = {(result.point, result.method, result.seed) for result in finished}
+        self._last_progress: dict[Method, float] = {}
+
+    def is_finished(self, point: int, method: Method, seed: int) -> bool:
+        return (point, method, seed) in self._keys
+
+    def record(self, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case Rows(table, rows):
+                    if rows:
+                        self._writer.rows(table, rows)
+                case Finished(result):
+                    if not self.is_finished(result.point, result.method, result.seed):
+                        self._keys.add((result.point, result.method, result.seed))
+                        self._finished.append(result)
+                        self._writer.event("trial", **result.to_json())
+
+    def truth(self, point: int, seed: int, singular_values: list[float]) -> None:
+        self._writer.event("truth", point=point, seed=seed, singular_values=singular_values)
+
+    def progress(self, procedure: Procedure, done: int, *, force: bool = False) -> None:
+        now = time.time()
+        if not force and now - self._last_progress.get(procedure.method, 0.0) < PROGRESS_SECONDS:
+            return
+        self._last_progress[procedure.method] = now
+        method = METHODS.index(procedure.method)
+        self._writer.rows("progress", [[now, procedure.index, method, procedure.seeds[0], done, procedure.total]])
+
+
+def _stop_requested(request: Callable[[], Request | None], writer: Writer) -> bool:
+    """Wait for as long as a pause lasts; True if the run is to stop."""
+    asked = request()
+    if asked == "pause":
+        writer.event("paused")
+        while (asked := request()) == "pause":
+            time.sleep(PAUSE_POLL_SECONDS)
+        if asked != "stop":
+            writer.event("continued")
+    return asked == "stop"

@@ -1,0 +1,102 @@
+"""The process that executes a run: `python -m engine.worker DIRECTORY`.
+
+Detached from any terminal by its launcher. Everything it has to say goes into the run directory. Exit status: 0 the run
+finished or was stopped, 1 it failed (the last event says why).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from engine import store
+from engine.directory import Request, RunDirectory, RunError
+from engine.results import TrialResult
+
+
+def main(path: Path) -> int:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.umask(0o077)
+    run = RunDirectory.open(path)
+    run.lock()
+    requests = _Requests(run)
+    signal.signal(signal.SIGTERM, lambda *_: run.request("stop"))
+    trials = [TrialResult.from_json(event) for event in finished_trials(run)]
+    writer = store.Writer(run.path, run.reader().schema, store.attempts(run.path) + 1)
+    try:
+        writer.event("started", pid=os.getpid())
+        return _work(run, writer, requests, trials)
+    except store.StoreFullError as error:
+        print(f"{error} (run {run.name})", file=sys.stderr)
+        return 1
+    finally:
+        writer.close()
+
+
+def finished_trials(run: RunDirectory) -> list[dict[str, object]]:
+    """The results of earlier attempts, as they were stored."""
+    events = run.reader().events()
+    return [
+        {key: value for key, value in event.items() if key not in ("event", "time")}
+        for event in events
+        if event["event"] == "trial"
+    ]
+
+
+def _work(run: RunDirectory, writer: store.Writer, requests: _Requests, trials: list[TrialResult]) -> int:
+    import torch
+
+    from engine.environment import fingerprint, resolve_device
+    from engine.run import execute
+
+    torch.set_num_threads(1)
+    try:
+        device = resolve_device(run.device)
+        attempt = store.attempts(run.path)
+        store.write_atomically(
+            run.path / f"environment-{attempt:04d}.json", store.to_json(fingerprint(device), indent=2).encode() + b"\n"
+        )
+        writer.event("device", device=str(device))
+        outcome = execute(run.experiment, device, writer, requests, trials)
+    except store.StoreFullError:
+        raise
+    except RunError as error:
+        writer.event("failed", message=str(error))
+        return 1
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        writer.event("failed", message=f"out of memory: {error}; try a smaller model.width or problem")
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        writer.event("failed", message=f"{type(error).__name__}: {error} (details in {run.log})")
+        return 1
+    run.write_results(trials)
+    writer.event(outcome)
+    return 0
+
+
+class _Requests:
+    """What was last asked for; reads the file only when it was replaced."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._path = run.path / "control.json"
+        self._path.unlink(missing_ok=True)
+        self._seen = 0
+        self._request: Request | None = None
+
+    def __call__(self) -> Request | None:
+        try:
+            changed = os.stat(self._path).st_mtime_ns
+        except FileNotFoundError:
+            return None
+        if changed != self._seen:
+            asked = store.from_json(self._path.read_bytes())["request"]
+            self._request, self._seen = asked, changed
+        return self._request
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

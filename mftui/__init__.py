@@ -1,0 +1,1 @@
+"""The command line and the screens of mftui. Never imports torch: workers do."""

@@ -1,0 +1,211 @@
+"""A run as its store tells it: what every front end shows, kept up to date by `poll`. Plain numbers and arrays."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.directory import RunDirectory
+from engine.launch import start_worker
+from engine.results import TrialResult
+from engine.settings import METHODS, Method
+
+State = Literal["starting", "running", "paused", "stopped", "finished", "failed", "interrupted"]
+OVER: frozenset[State] = frozenset({"stopped", "finished", "failed", "interrupted"})
+_STATE_AFTER: dict[str, State] = {
+    "device": "running",
+    "paused": "paused",
+    "continued": "running",
+    "stopped": "stopped",
+    "finished": "finished",
+    "failed": "failed",
+}
+_RATE_WINDOW = 10
+"""progress rows a rate is averaged over, about two seconds"""
+
+Trial = tuple[int, Method, int]
+"""sweep point, method, seed"""
+
+
+@dataclass
+class Curve:
+    """Gradient descent on one data set."""
+
+    _rows: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def extend(self, rows: NDArray[np.float64]) -> None:
+        """Add rows (step, training loss, generalization loss, singular values); a repeated step replaces the old."""
+        first = rows[0, 0]
+        while self._rows and self._rows[-1][0] >= first:
+            self._rows.pop()
+        self._rows.extend(rows)
+
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """Shape (rows, 3 + number of singular values)."""
+        return np.array(self._rows)
+
+    @property
+    def steps(self) -> NDArray[np.float64]:
+        return self.table[:, 0]
+
+    @property
+    def training_loss(self) -> NDArray[np.float64]:
+        return self.table[:, 1]
+
+    @property
+    def generalization_loss(self) -> NDArray[np.float64]:
+        return self.table[:, 2]
+
+    @property
+    def singular_values(self) -> NDArray[np.float64]:
+        """Shape (rows, singular values), largest first."""
+        return self.table[:, 3:]
+
+
+@dataclass
+class Guesses:
+    """The prior or Guess & Check on one data set, so far."""
+
+    draws: int = 0
+    hits: int = 0
+    best_training_loss: float = float("inf")
+    generalization_loss: list[float] = field(default_factory=list)
+    """of the first draws that passed"""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a method is."""
+
+    point: int
+    seed: int
+    done: int
+    total: int
+    rate: float
+    """steps or draws a second, lately; 0 when not known yet"""
+
+
+class LiveRun:
+    """Follows one run, and asks its worker for things."""
+
+    def __init__(self, run: RunDirectory, process: subprocess.Popen[bytes] | None = None) -> None:
+        """`process` is the worker, if this front end started it: it may not hold the run's lock yet."""
+        self.run = run
+        self.experiment = run.experiment
+        self.state: State = "starting"
+        self.message = ""
+        self.device = run.device
+        self.results: list[TrialResult] = []
+        self.truth: dict[tuple[int, int], list[float]] = {}
+        """singular values of W* by sweep point and seed"""
+        self.curves: dict[tuple[int, int], Curve] = {}
+        """by sweep point and seed"""
+        self.guesses: dict[Trial, Guesses] = {}
+        self.progress: dict[Method, Progress] = {}
+        self._reader = run.reader()
+        self._process = process
+        self._history: dict[Method, deque[tuple[float, Progress]]] = {}
+
+    @staticmethod
+    def start(run: RunDirectory) -> LiveRun:
+        """Start a worker on the run and follow it. Raises `RunError` if the run has one already."""
+        return LiveRun(run, start_worker(run))
+
+    @property
+    def over(self) -> bool:
+        return self.state in OVER
+
+    def poll(self) -> bool:
+        """Read what is new; True if anything was."""
+        alive = self._is_alive()  # before reading: what a dead worker wrote is all there
+        events = self._reader.events()
+        for event in events:
+            self._take_event(event)
+        new = [self._take_rows(table) for table in ("gd", "guesses", "samples", "progress")]
+        if not alive and not self.over:
+            self.state = "interrupted"
+            self.message = f"the worker died; see {self.run.log}"
+            return True
+        return bool(events) or any(new)
+
+    def pause(self) -> None:
+        self.run.request("pause")
+
+    def resume(self) -> None:
+        self.run.request("continue")
+
+    def stop(self) -> None:
+        self.run.request("stop")
+
+    def _is_alive(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return self.run.worker() is not None
+
+    def _take_event(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        self.state = _STATE_AFTER.get(kind, self.state)
+        match kind:
+            case "started":
+                self.state = "starting"
+            case "device":
+                self.device = event["device"]
+            case "failed":
+                self.message = event["message"]
+            case "truth":
+                self.truth[event["point"], event["seed"]] = event["singular_values"]
+            case "trial":
+                content = {key: value for key, value in event.items() if key not in ("event", "time")}
+                self.results.append(TrialResult.from_json(content))
+
+    def _take_rows(self, table: str) -> bool:
+        rows = self._reader.rows(table)
+        take = {
+            "gd": self._take_gd,
+            "guesses": self._take_guesses,
+            "samples": self._take_samples,
+            "progress": self._take_progress,
+        }[table]
+        if len(rows):
+            take(rows)
+        return bool(len(rows))
+
+    def _take_gd(self, rows: NDArray[np.float64]) -> None:
+        for point, seed in np.unique(rows[:, :2], axis=0).astype(int).tolist():
+            mine = rows[(rows[:, 0] == point) & (rows[:, 1] == seed)]
+            self.curves.setdefault((point, seed), Curve()).extend(mine[:, 2:])
+
+    def _take_guesses(self, rows: NDArray[np.float64]) -> None:
+        for row in rows:
+            guesses = self.guesses.setdefault(_trial(row), Guesses())
+            draws, hits, best = row[3:]
+            if draws < guesses.draws:  # a resumed run began this trial anew
+                guesses.generalization_loss.clear()
+            guesses.draws, guesses.hits, guesses.best_training_loss = int(draws), int(hits), float(best)
+
+    def _take_samples(self, rows: NDArray[np.float64]) -> None:
+        for row in rows:
+            self.guesses.setdefault(_trial(row), Guesses()).generalization_loss.append(float(row[4]))
+
+    def _take_progress(self, rows: NDArray[np.float64]) -> None:
+        for time, point, method, seed, done, total in rows.tolist():
+            name = METHODS[int(method)]
+            history = self._history.setdefault(name, deque(maxlen=_RATE_WINDOW))
+            if history and (history[-1][1].point, history[-1][1].seed) != (int(point), int(seed)):
+                history.clear()
+            rate = 0.0
+            if history and time > history[0][0]:
+                rate = (done - history[0][1].done) / (time - history[0][0])
+            progress = Progress(int(point), int(seed), int(done), int(total), rate)
+            history.append((time, progress))
+            self.progress[name] = progress
+
+
+def _trial(row: NDArray[np.float64]) -> Trial:
+    return int(row[0]), METHODS[int(row[1])], int(row[2])
