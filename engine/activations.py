@@ -29,7 +29,7 @@ class Activation:
 def _leaky_relu(slope: float) -> Activation:
     return Activation(
         function=lambda z: torch.where(z > 0, z, slope * z),
-        derivative=lambda z: torch.where(z > 0, 1.0, slope).to(z.dtype),
+        derivative=lambda z: torch.where(z > 0, torch.ones_like(z), slope),
         antisymmetric=slope == 1.0,
     )
 

@@ -92,6 +92,11 @@ class RunDirectory:
         return self.path.name
 
     @property
+    def location(self) -> str:
+        """What names the run on a command line: its name if it lies where runs go, else its path."""
+        return self.name if self.path.parent == runs_directory().absolute() else str(self.path)
+
+    @property
     def log(self) -> Path:
         return self.path / "run.log"
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from engine.directory import RunError
+from engine.store import to_json
 
 PACKAGES = ("mftui", "torch", "numpy", "scipy")
 
@@ -50,9 +51,29 @@ def fingerprint(device: torch.device) -> dict[str, Any]:
     }
 
 
+def report() -> dict[str, Any]:
+    """What `mftui doctor` wants to know of torch."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {
+        "build": f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only",
+        "devices": [
+            f"cuda:{index} {torch.cuda.get_device_name(index)} "
+            f"({torch.cuda.get_device_properties(index).total_memory / 2**30:.0f} GiB)"
+            for index in range(count)
+        ],
+        "why_no_cuda": "" if count else _why_no_cuda(),
+        "cpu": _cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
 def _cpu_name() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    print(to_json(report()))

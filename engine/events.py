@@ -15,7 +15,7 @@ class Rows:
     """Rows of one table of `schema`."""
 
     table: str
-    rows: Sequence[Sequence[float]]
+    rows: Sequence[Sequence[int | float]]
 
 
 @dataclass(frozen=True)

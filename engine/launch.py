@@ -8,6 +8,9 @@ import sys
 
 from engine.directory import RunDirectory, RunError
 
+EXIT_STORE_FULL = 3
+"""exit status of a worker that could not store any more, and so could not say so in the store either"""
+
 
 def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
     """Execute `run` in a process of its own: own session, no terminal, output to the run's log.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -54,7 +55,7 @@ class Experiment:
     values: tuple[Any, ...]
     """the swept values, one a point; (None,) for a single point"""
     points: tuple[PointSettings, ...]
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] = field(compare=False)
     """the preset with parents and overrides merged: what `dump` writes and reading it back reproduces"""
 
     def label(self, point: int) -> str:
@@ -82,7 +83,7 @@ def load(preset: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     """
     path = _find(preset)
     document, sources = _read_with_parents(path)
-    original = document.get("sweep")
+    original = deepcopy(document.get("sweep"))
     for override in overrides:
         _apply_override(document, sources, override)
     _resweep(document, sources, original)
@@ -234,6 +235,9 @@ class _Sources:
         self._default = default
         self._of_key = of_key
 
+    def overridden(self, key: str) -> bool:
+        return self._of_key.get(key, "").startswith("--set")
+
     def problem(self, key: str, wanted: str, got: object, hint: str = "") -> str:
         return f"{self._of_key.get(key, self._default)}: {key}: expected {wanted}, got {_show(got)}{hint}"
 
@@ -346,10 +350,10 @@ def _points(
         except ValidationError as error:
             for detail in error.errors():
                 key = ".".join(map(str, detail["loc"]))
-                field = fields()[key]
-                choices = get_args(field.annotation)
+                accepted = fields()[key]
+                choices = get_args(accepted.annotation)
                 hint = _did_you_mean(str(detail["input"]), map(str, choices)) if choices else ""
-                problems.append(sources.problem(source_of.get(key, key), expected(field), detail["input"], hint))
+                problems.append(sources.problem(source_of.get(key, key), expected(accepted), detail["input"], hint))
             continue
         for key, wanted, got in bad_combinations(point):
             problems.append(sources.problem(source_of.get(key, key), wanted, got))
@@ -385,4 +389,4 @@ def _raw_point(
         return raw, {}
     section, name = over.split(".")
     raw[section][name] = value
-    return raw, {over: "sweep.values"}
+    return raw, {over: over if sources.overridden(over) else "sweep.values"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +18,7 @@ from engine.randomness import Stream
 from engine.settings import ProblemSettings
 
 
+@runtime_checkable
 class Operator(Protocol):
     """A linear map W ↦ (<A_1, W>, …, <A_obs, W>), one for each seed."""
 
@@ -29,11 +30,11 @@ class Operator(Protocol):
         """Σ_i c_i A_i."""
         ...
 
-    def one(self, index: int) -> Self:
+    def one(self, index: int) -> Operator:
         """The map of one seed, with a seed axis of length 1."""
         ...
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> Self: ...
+    def to(self, device: torch.device, dtype: torch.dtype) -> Operator: ...
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -22,6 +22,7 @@ PROGRESS_SECONDS = 0.2
 PAUSE_POLL_SECONDS = 0.01
 
 
+@runtime_checkable
 class Procedure(Protocol):
     """One method at work on one or more trials: `init`, `step` until `done` reaches `total`, `finish`."""
 

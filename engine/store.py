@@ -16,7 +16,8 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,16 +91,24 @@ class Writer:
 
     def __init__(self, directory: Path, schema: Schema, attempt: int) -> None:
         self._columns = {table: len(columns) for table, columns in schema.items()}
-        self._descriptors = {
-            name: os.open(directory / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-            for name, file in [
-                ("events", f"events-{attempt:04d}.jsonl"),
-                *((table, f"{table}-{attempt:04d}.rec") for table in schema),
-            ]
-        }
+        files = {"events": f"events-{attempt:04d}.jsonl"} | {table: f"{table}-{attempt:04d}.rec" for table in schema}
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        try:
+            self._descriptors = {name: os.open(directory / file, flags, 0o600) for name, file in files.items()}
+        except OSError as error:
+            raise StoreFullError(error.errno, f"can't store the run: {error.strerror}") from error
         self._last_sync = time.monotonic()
 
-    def rows(self, table: str, rows: Sequence[Sequence[float]]) -> None:
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+
+    def rows(self, table: str, rows: Sequence[Sequence[int | float]]) -> None:
         """Append rows of `table`. Raises `StoreFullError` when the disk is full."""
         count = self._columns[table]
         packed = bytearray()
@@ -118,11 +127,6 @@ class Writer:
         for descriptor in self._descriptors.values():
             os.fdatasync(descriptor)
         self._last_sync = time.monotonic()
-
-    def close(self) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
-        self._descriptors = {}
 
     def _append(self, name: str, data: bytes) -> None:
         try:
@@ -190,7 +194,6 @@ def attempts(directory: Path) -> int:
 
 
 def _read_from(path: Path, offset: int) -> bytes:
-    file: BinaryIO
     with path.open("rb") as file:
         file.seek(offset)
         return file.read()

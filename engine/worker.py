@@ -1,7 +1,7 @@
 """The process that executes a run: `python -m engine.worker DIRECTORY`.
 
 Detached from any terminal by its launcher. Everything it has to say goes into the run directory. Exit status: 0 the run
-finished or was stopped, 1 it failed (the last event says why).
+finished or was stopped, 1 it failed (the last event says why), 3 nothing more could be stored.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine import store
 from engine.directory import Request, RunDirectory, RunError
+from engine.launch import EXIT_STORE_FULL
 from engine.results import TrialResult
 
 
@@ -25,15 +26,13 @@ def main(path: Path) -> int:
     requests = _Requests(run)
     signal.signal(signal.SIGTERM, lambda *_: run.request("stop"))
     trials = [TrialResult.from_json(event) for event in finished_trials(run)]
-    writer = store.Writer(run.path, run.reader().schema, store.attempts(run.path) + 1)
     try:
-        writer.event("started", pid=os.getpid())
-        return _work(run, writer, requests, trials)
+        with store.Writer(run.path, run.reader().schema, store.attempts(run.path) + 1) as writer:
+            writer.event("started", pid=os.getpid())
+            return _work(run, writer, requests, trials)
     except store.StoreFullError as error:
         print(f"{error} (run {run.name})", file=sys.stderr)
-        return 1
-    finally:
-        writer.close()
+        return EXIT_STORE_FULL
 
 
 def finished_trials(run: RunDirectory) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.directory import RunDirectory
-from engine.launch import start_worker
+from engine.launch import EXIT_STORE_FULL, start_worker
 from engine.results import TrialResult
 from engine.settings import METHODS, Method
 
@@ -110,6 +110,7 @@ class LiveRun:
         self.progress: dict[Method, Progress] = {}
         self._reader = run.reader()
         self._process = process
+        self._stop_asked = False
         self._history: dict[Method, deque[tuple[float, Progress]]] = {}
 
     @staticmethod
@@ -130,7 +131,7 @@ class LiveRun:
         new = [self._take_rows(table) for table in ("gd", "guesses", "samples", "progress")]
         if not alive and not self.over:
             self.state = "interrupted"
-            self.message = f"the worker died; see {self.run.log}"
+            self.message = self._why_it_died()
             return True
         return bool(events) or any(new)
 
@@ -141,12 +142,42 @@ class LiveRun:
         self.run.request("continue")
 
     def stop(self) -> None:
-        self.run.request("stop")
+        """Ask the worker to stop. One that is still starting may not look for requests yet, so it gets a signal."""
+        self._stop_asked = True
+        if self._process is not None and self.state == "starting":
+            self._process.terminate()
+        else:
+            self.run.request("stop")
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for a worker that we started to end; False if it didn't within `timeout` seconds."""
+        try:
+            if self._process is not None:
+                self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _is_alive(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
         return self.run.worker() is not None
+
+    def _why_it_died(self) -> str:
+        if self._process is not None and self._process.returncode == EXIT_STORE_FULL:
+            return f"nothing more could be stored in {self.run.path}: the disk is full, or a quota is"
+        return f"the worker died; see {self.run.log}"
+
+    def _last_words(self) -> str:
+        """Why a worker is gone that said nothing in its events: the end of its log, or the signal that killed it."""
+        try:
+            lines = self.run.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError:
+            lines = []
+        said = [line.strip() for line in lines if line.strip()]
+        code = self._process.returncode if self._process is not None else None
+        killed = f"the worker was killed by signal {-code}" if code is not None and code < 0 else "the worker died"
+        return f"{said[-1]} (the worker died, see {self.run.log})" if said else killed
 
     def _take_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]

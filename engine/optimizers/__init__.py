@@ -6,7 +6,7 @@ An update is what is *added* to the factors. State and updates keep the leading 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -19,6 +19,7 @@ Gradients = Sequence[Float[Tensor, "seed _ _"]]
 State = tuple[Tensor, ...]
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     def init(self, factors: Gradients) -> State: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -58,6 +58,7 @@ class GuessState:
         )
 
 
+@runtime_checkable
 class Sampler(Protocol):
     def budget(self, target: Target) -> int:
         """Draws after which it is finished."""

@@ -1,0 +1,26 @@
+"""Trials of Guess & Check for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from engine.problem import make_problem
+from engine.samplers.interface import GuessState, Sampler, Target
+from tests.settings import point
+
+
+def target(seed: int = 0, **fields: Any) -> Target:
+    """A trial on the CPU at `tests.settings.point(**fields)`."""
+    settings = point(**fields)
+    problem = make_problem(settings.problem, [seed]).to(torch.device("cpu"), getattr(torch, settings.gnc.dtype))
+    return Target(point=settings, seed=seed, problem=problem, device=torch.device("cpu"))
+
+
+def run(sampler: Sampler, trial: Target) -> GuessState:
+    """The state once the sampler has used its budget."""
+    state = sampler.init(trial)
+    while state.draws < sampler.budget(trial):
+        state = sampler.step(trial, state)
+    return state
