@@ -54,7 +54,3 @@ def main() -> None:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()
