@@ -46,7 +46,7 @@ class Descent:
         """`problem` holds the data sets of `seeds`, in float64 on the CPU."""
         self.index = index
         self.seeds = tuple(seeds)
-        self.total = point.gd.steps
+        self._total = point.gd.steps
         self._point = point
         self._settings = point.gd
         self._dtype = getattr(torch, point.gd.dtype)
@@ -70,7 +70,7 @@ class Descent:
     def step(self, state: DescentState) -> tuple[DescentState, list[Event]]:
         """Some steps: up to the next row to log, or as many as fit into `STEP_SECONDS`."""
         every = self._settings.log_every
-        stop = min(state.step - state.step % every + every, self.total)
+        stop = min(state.step - state.step % every + every, self._total)
         factors, optimizer, step = state.factors, state.optimizer, state.step
         deadline = time.monotonic() + STEP_SECONDS
         while step < stop and time.monotonic() < deadline:
@@ -80,8 +80,11 @@ class Descent:
         return self._log(state) if step == stop else (state, [])
 
     def done(self, state: DescentState) -> int:
-        """Steps taken; once every data set has diverged, all of them."""
-        return self.total if all(state.diverged) else state.step
+        return state.step
+
+    def fraction(self, state: DescentState) -> float:
+        """Of the steps; once every data set has diverged, there is nothing left to do."""
+        return 1.0 if all(state.diverged) else state.step / self._total
 
     def finish(self, state: DescentState) -> list[Event]:
         return [Finished(self._result(state, position)) for position in range(len(self.seeds))]

@@ -17,6 +17,7 @@ import fcntl
 import os
 import secrets
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +27,9 @@ import platformdirs
 
 from engine import preset, results, store
 from engine.events import schema
-from engine.preset import Experiment, PresetError
+from engine.preset import Experiment
 from engine.results import TrialResult
+from engine.settings import METHODS
 
 Request = Literal["pause", "continue", "stop"]
 
@@ -55,12 +57,13 @@ class RunDirectory:
         """Make the directory and write the spec. Raises `RunError` if `out` holds something or can't be written."""
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         path = out or runs_directory() / f"{experiment.name}-{stamp}-{secrets.token_hex(2)}"
+        spec = path / "spec.toml"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir(mode=0o700, exist_ok=True)
             if any(path.iterdir()):
                 raise RunError(f"{path}: expected an empty or new directory for the run, it holds files")
-            store.write_atomically(path / "spec.toml", preset.dump(experiment).encode())
+            store.write_atomically(spec, preset.dump(experiment).encode())
             about = {
                 "format": store.SCHEMA_VERSION,
                 "name": experiment.name,
@@ -69,6 +72,9 @@ class RunDirectory:
             }
             store.write_atomically(path / "run.json", store.to_json(about, indent=2).encode() + b"\n")
         except OSError as error:
+            with suppress(OSError):  # a directory that was never a run must not be in the way of the next try
+                spec.unlink(missing_ok=True)
+                path.rmdir()
             raise RunError(f"{path}: can't make the run directory: {error.strerror or error}") from None
         return RunDirectory(path=path.absolute(), experiment=experiment, device=device)
 
@@ -80,11 +86,11 @@ class RunDirectory:
             spec = (path / "spec.toml").read_text(encoding="utf-8")
             if about["format"] != store.SCHEMA_VERSION:
                 raise RunError(f"{path}: run format {about['format']}, this version reads {store.SCHEMA_VERSION}")
-            experiment = preset.parse(spec, about["name"])
-            return RunDirectory(path=path.absolute(), experiment=experiment, device=about["device"])
+            experiment = preset.parse(spec, f"{about['name']}.toml")
+            return RunDirectory(path=path.absolute(), experiment=experiment, device=str(about["device"]))
         except OSError as error:
             raise RunError(f"{path}: no run here: {error.strerror or error}") from None
-        except (ValueError, KeyError, TypeError, PresetError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{path}: the run's spec is damaged: {error}") from None
 
     @property
@@ -100,12 +106,16 @@ class RunDirectory:
     def log(self) -> Path:
         return self.path / "run.log"
 
+    @property
+    def control(self) -> Path:
+        return self.path / "control.json"
+
     def reader(self) -> store.Reader:
         return store.Reader(self.path, schema(self.experiment))
 
     def request(self, request: Request) -> None:
-        """Ask the worker for something; it looks between any two steps."""
-        store.write_atomically(self.path / "control.json", store.to_json({"request": request}).encode())
+        """Ask the worker for something; it looks between any two steps. Raises `StoreFullError`."""
+        store.write_atomically(self.control, store.to_json({"request": request}).encode())
 
     def worker(self) -> int | None:
         """Process id of the live worker, None if there is none. Takes no lock and never blocks."""
@@ -141,8 +151,9 @@ class RunDirectory:
         )
 
     def results(self, trials: list[TrialResult]) -> dict[str, Any]:
-        """The document that `mftui run --json` prints."""
-        summary = results.summarize(self.experiment, trials)
+        """The document that `mftui run --json` prints; trials by sweep point, method and seed, however they came."""
+        in_order = sorted(trials, key=lambda trial: (trial.point, METHODS.index(trial.method), trial.seed))
+        summary = results.summarize(self.experiment, in_order)
         return {
             "format": store.SCHEMA_VERSION,
             "run": str(self.path),
@@ -154,5 +165,5 @@ class RunDirectory:
                 for index, point in enumerate(self.experiment.points)
             ],
             "summary": [results.to_plain(row) for row in summary],
-            "trials": [trial.to_json() for trial in trials],
+            "trials": [trial.to_json() for trial in in_order],
         }

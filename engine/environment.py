@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -75,5 +76,15 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-if __name__ == "__main__":
+def main(devices: list[str]) -> None:
+    """Print the report; or, if one of `devices` is not there, exit with status 1 and say so on stderr."""
+    try:
+        for device in devices:
+            resolve_device(device)
+    except RunError as error:
+        sys.exit(str(error))
     print(to_json(report()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from engine.events import Event, Finished, Rows
+from engine.events import Event, Finished, PosteriorSample, Rows
 from engine.problem import Problem
 from engine.results import TrialResult
 from engine.samplers import PRIOR, SAMPLERS
 from engine.samplers.interface import GuessState, Target
 from engine.settings import METHODS, Method, PointSettings
 
-SAMPLES_KEPT = 2_000
-"""samples a trial stores for histograms; the results use all of them"""
+SAMPLES_STORED = 2_000
+"""losses a trial stores for live histograms; the results use all of them"""
 
 
 class Guessing:
@@ -25,10 +25,8 @@ class Guessing:
         self.index = index
         self.method = method
         self.seeds: tuple[int, ...] = (seed,)
-        dtype = getattr(torch, point.gnc.dtype)
-        self._target = Target(point=point, seed=seed, problem=problem.to(device, dtype), device=device)
+        self._target = Target(point, seed, problem.to(device, torch.float64), device)
         self._sampler = PRIOR if method == "prior" else SAMPLERS[point.gnc.sampler]
-        self.total = self._sampler.budget(self._target)
 
     def init(self) -> tuple[GuessState, list[Event]]:
         return self._sampler.init(self._target), []
@@ -36,30 +34,33 @@ class Guessing:
     def step(self, state: GuessState) -> tuple[GuessState, list[Event]]:
         after = self._sampler.step(self._target, state)
         place = [self.index, METHODS.index(self.method), self.seeds[0]]
-        new = slice(min(state.hits, SAMPLES_KEPT), min(after.hits, SAMPLES_KEPT))
-        samples = zip(after.training_loss[new].tolist(), after.generalization_loss[new].tolist(), strict=True)
+        before = state.hits if after.stage == state.stage else 0
+        new = slice(min(before, SAMPLES_STORED), min(after.hits, SAMPLES_STORED))
+        columns = (after.training_loss[new], after.generalization_loss[new], after.log_weight[new])
         return after, [
             Rows("guesses", [[*place, after.draws, after.hits, after.best_training_loss]]),
-            Rows("samples", [[*place, training, generalization, 0.0] for training, generalization in samples]),
+            Rows("samples", [[*place, after.stage, *row] for row in torch.stack(columns, dim=1).tolist()]),
         ]
 
     def done(self, state: GuessState) -> int:
         return state.draws
 
+    def fraction(self, state: GuessState) -> float:
+        return self._sampler.fraction(self._target, state)
+
     def finish(self, state: GuessState) -> list[Event]:
         record = self._sampler.record(self._target, state)
         loss = record.generalization_loss
-        return [
-            Finished(
-                TrialResult(
-                    point=self.index,
-                    method=self.method,
-                    seed=self.seeds[0],
-                    outcome="no_hits" if loss is None else "finished" if record.reliable else "unreliable",
-                    generalization_loss=None if loss is None else loss.mean,
-                    training_loss=float(state.training_loss.mean()) if state.hits else None,
-                    message="" if record.reliable else record.advice,
-                    guesses=record,
-                )
-            )
-        ]
+        result = TrialResult(
+            point=self.index,
+            method=self.method,
+            seed=self.seeds[0],
+            outcome="no_hits" if loss is None else "finished" if record.reliable else "unreliable",
+            generalization_loss=None if loss is None else loss.mean,
+            training_loss=state.mean_training_loss(),
+            message="" if record.reliable else record.advice,
+            guesses=record,
+        )
+        weights = state.log_weight[: len(state.matrices)].numpy()
+        sample = PosteriorSample(self.index, self.method, self.seeds[0], state.matrices.numpy(), weights)
+        return [Finished(result), *([sample] if loss is not None else [])]

@@ -30,6 +30,14 @@ class Operator(Protocol):
         """Σ_i c_i A_i."""
         ...
 
+    def apply_to_columns(self, columns: Float[Tensor, "mn batch"]) -> Float[Tensor, "obs batch"]:
+        """The same for matrices given as columns; for a single seed."""
+        ...
+
+    def dense(self, entries: int) -> Float[Tensor, "seed obs mn"]:
+        """The A_i written out, as rows of length m·n = `entries`."""
+        ...
+
     def one(self, index: int) -> Operator:
         """The map of one seed, with a seed axis of length 1."""
         ...
@@ -50,6 +58,12 @@ class DenseOperator:
         self, coefficients: Float[Tensor, "seed batch obs"], rows: int, columns: int
     ) -> Float[Tensor, "seed batch m n"]:
         return (coefficients @ self.matrices).reshape(*coefficients.shape[:2], rows, columns)
+
+    def apply_to_columns(self, columns: Float[Tensor, "mn batch"]) -> Float[Tensor, "obs batch"]:
+        return self.matrices[0] @ columns
+
+    def dense(self, entries: int) -> Float[Tensor, "seed obs mn"]:
+        return self.matrices
 
     def one(self, index: int) -> DenseOperator:
         return DenseOperator(self.matrices[index : index + 1])
@@ -75,6 +89,12 @@ class EntryOperator:
         flat = coefficients.new_zeros(seeds, batch, rows * columns)
         index = self.indices[:, None].expand(-1, batch, -1)
         return flat.scatter_(-1, index, coefficients).reshape(seeds, batch, rows, columns)
+
+    def apply_to_columns(self, columns: Float[Tensor, "mn batch"]) -> Float[Tensor, "obs batch"]:
+        return columns[self.indices[0]]
+
+    def dense(self, entries: int) -> Float[Tensor, "seed obs mn"]:
+        return torch.nn.functional.one_hot(self.indices, entries).double()
 
     def one(self, index: int) -> EntryOperator:
         return EntryOperator(self.indices[index : index + 1])

@@ -17,6 +17,8 @@ from engine.settings import Method
 Outcome = Literal["finished", "diverged", "no_hits", "unreliable"]
 CONFIDENCE = 0.95
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+HISTOGRAM_EDGES: NDArray[np.float64] = np.linspace(-8, 4, 97)
+"""log10 of the generalization loss, eight bins a decade: the same for every trial, so that histograms compare"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class LossSummary:
     """of the mean"""
     quantiles: tuple[float, ...]
     """at `QUANTILES`"""
+    histogram: tuple[float, ...]
+    """share of the weight in each bin of `HISTOGRAM_EDGES`; the first and last bins take what lies outside"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class GuessRecord:
 
     sampler: str
     draws: int
+    hits: int
+    """draws that passed, each with its weight"""
     effective_sample_size: float
     log10_acceptance: Interval
     """log10 of P(L_train < ε_train) under the prior; exactly 0 for the prior itself"""
@@ -54,6 +60,10 @@ class GuessRecord:
     reliable: bool
     advice: str
     """a sentence on how far to trust this, and what to do"""
+    pareto_k: float | None = None
+    """tail index of the importance weights; None where there are none"""
+    choice: str = ""
+    """why `auto` took this sampler"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,9 @@ class TrialResult:
         if guesses is not None:
             loss = guesses["generalization_loss"]
             if loss is not None:
-                loss = LossSummary(**{**loss, "quantiles": tuple(loss["quantiles"])})
+                loss = LossSummary(
+                    **{**loss, "quantiles": tuple(loss["quantiles"]), "histogram": tuple(loss["histogram"])}
+                )
             guesses = GuessRecord(
                 **{
                     **guesses,
@@ -90,6 +102,11 @@ class TrialResult:
                 }
             )
         return TrialResult(**{**data, "guesses": guesses})
+
+
+def trial_of(event: dict[str, Any]) -> TrialResult:
+    """The result that a stored `trial` event carries. Raises KeyError or TypeError if it is damaged."""
+    return TrialResult.from_json({key: value for key, value in event.items() if key not in ("event", "time")})
 
 
 @dataclass(frozen=True)
@@ -128,6 +145,14 @@ def binomial_interval(hits: int, draws: int) -> Interval:
     )
 
 
+def geometric_interval(draws: int) -> Interval:
+    """log10 of a success probability whose first success was number `draws`, with its exact interval."""
+    tail = (1 - CONFIDENCE) / 2
+    low = -math.expm1(math.log1p(-tail) / draws)
+    high = -math.expm1(math.log(tail) / (draws - 1)) if draws > 1 else 1.0
+    return Interval(math.log10(1 / draws), math.log10(low), math.log10(high))
+
+
 def summarize_losses(losses: NDArray[np.float64]) -> LossSummary:
     """Mean, standard error and quantiles of equally weighted losses, at least one of them.
 
@@ -139,7 +164,16 @@ def summarize_losses(losses: NDArray[np.float64]) -> LossSummary:
         mean=float(losses.mean()),
         standard_error=spread,
         quantiles=tuple(map(float, np.quantile(losses, QUANTILES))),
+        histogram=histogram(losses, np.full(count, 1 / count)),
     )
+
+
+def histogram(losses: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, ...]:
+    """Weight in each bin of `HISTOGRAM_EDGES`; `weights` sum to 1."""
+    with np.errstate(divide="ignore"):
+        inside = np.clip(np.log10(losses), HISTOGRAM_EDGES[0], HISTOGRAM_EDGES[-1])
+    counts, _ = np.histogram(inside, HISTOGRAM_EDGES, weights=weights)
+    return tuple(map(float, counts))
 
 
 def summarize(experiment: Experiment, results: Sequence[TrialResult]) -> list[PointSummary]:

@@ -10,7 +10,7 @@ import torch
 
 from engine.descent import Descent
 from engine.directory import Request
-from engine.events import Event, Finished, Rows
+from engine.events import Event, Finished, PosteriorSample, Rows
 from engine.guessing import Guessing
 from engine.preset import Experiment
 from engine.problem import make_problem
@@ -24,16 +24,20 @@ PAUSE_POLL_SECONDS = 0.01
 
 @runtime_checkable
 class Procedure(Protocol):
-    """One method at work on one or more trials: `init`, `step` until `done` reaches `total`, `finish`."""
+    """One method at work on one or more trials: `init`, `step` until `fraction` is 1, `finish`."""
 
     index: int
     method: Method
     seeds: tuple[int, ...]
-    total: int
 
     def init(self) -> tuple[Any, list[Event]]: ...
     def step(self, state: Any) -> tuple[Any, list[Event]]: ...
-    def done(self, state: Any) -> int: ...
+
+    def done(self, state: Any) -> int:
+        """Steps or draws made."""
+        ...
+
+    def fraction(self, state: Any) -> float: ...
     def finish(self, state: Any) -> list[Event]: ...
 
 
@@ -91,12 +95,12 @@ def _advance(procedures: Iterator[Procedure], recorder: _Recorder) -> Iterator[L
     for procedure in procedures:
         state, events = procedure.init()
         recorder.record(events)
-        while procedure.done(state) < procedure.total:
-            recorder.progress(procedure, procedure.done(state))
+        while procedure.fraction(state) < 1:
+            recorder.progress(procedure, state)
             yield True
             state, events = procedure.step(state)
             recorder.record(events)
-        recorder.progress(procedure, procedure.total, force=True)
+        recorder.progress(procedure, state, force=True)
         recorder.record(procedure.finish(state))
         yield True
 
@@ -119,6 +123,8 @@ class _Recorder:
                 case Rows(table, rows):
                     if rows:
                         self._writer.rows(table, rows)
+                case PosteriorSample(point, method, seed, matrices, log_weight):
+                    self._writer.sample(point, method, seed, {"matrices": matrices, "log_weight": log_weight})
                 case Finished(result):
                     if not self.is_finished(result.point, result.method, result.seed):
                         self._keys.add((result.point, result.method, result.seed))
@@ -128,13 +134,13 @@ class _Recorder:
     def truth(self, point: int, seed: int, singular_values: list[float]) -> None:
         self._writer.event("truth", point=point, seed=seed, singular_values=singular_values)
 
-    def progress(self, procedure: Procedure, done: int, *, force: bool = False) -> None:
+    def progress(self, procedure: Procedure, state: Any, *, force: bool = False) -> None:
         now = time.time()
         if not force and now - self._last_progress.get(procedure.method, 0.0) < PROGRESS_SECONDS:
             return
         self._last_progress[procedure.method] = now
-        method = METHODS.index(procedure.method)
-        self._writer.rows("progress", [[now, procedure.index, method, procedure.seeds[0], done, procedure.total]])
+        place = [procedure.index, METHODS.index(procedure.method), procedure.seeds[0]]
+        self._writer.rows("progress", [[now, *place, procedure.done(state), procedure.fraction(state)]])
 
 
 def _stop_requested(request: Callable[[], Request | None], writer: Writer) -> bool:

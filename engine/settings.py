@@ -18,8 +18,8 @@ DtypeName = Literal["float32", "float64"]
 InitName = Literal["default_uniform", "gaussian"]
 Method = Literal["gd", "prior", "gnc"]
 OptimizerName = Literal["gradient_descent", "group_rmsprop"]
-PriorName = Literal["gaussian", "uniform"]
-SamplerName = Literal["rejection"]
+PriorName = Literal["gaussian", "uniform", "uniform_matched", "rademacher", "laplace", "student_t"]
+SamplerName = Literal["auto", "rejection", "collapsed", "conditional", "splitting"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
 METHOD_LABELS: dict[Method, str] = {"gd": "GD", "prior": "Prior", "gnc": "G&C"}
@@ -98,17 +98,21 @@ class GnCSettings(Section):
     eps_train: Positive = 0.02
     """ε_train, the training loss a guess must be under"""
     prior: PriorName = "gaussian"
-    """distribution of a weight before scaling: gaussian N(0, 1), uniform U[-1, 1] (variance 1/3)"""
+    """law of a weight before scaling: uniform is U[-1, 1], of variance 1/3 as published; all others have variance 1"""
     scaling: Literal["fan_out", "fan_in"] = "fan_out"
     """weights are divided by the root of this: the layer's output dimension (as published) or input dimension"""
     normalize: bool = False
     """divide the end-to-end matrix by its Frobenius norm + 1e-6"""
-    draws: Count = 1_000_000
-    """number of guesses per trial"""
+    mode: Literal["posterior", "first_hit"] = "posterior"
+    """posterior: draw until the posterior is known well enough; first_hit: until the first guess fits"""
+    draws: Count = 10_000_000
+    """most guesses per trial"""
+    effective_samples: Count = 2_000
+    """accepted guesses (effective ones, where they carry weights) after which a trial stops"""
     prior_draws: Count = 100_000
     """number of draws per trial for the unconditioned prior"""
-    sampler: SamplerName = "rejection"
-    """how guesses are drawn"""
+    sampler: SamplerName = "auto"
+    """how guesses are drawn: rejection is the literal way; auto takes the cheapest that is reliable"""
     dtype: DtypeName = "float32"
     """floating-point type of the guesses"""
 

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
@@ -35,25 +36,36 @@ class StoreFullError(OSError):
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step that survives a crash: temporary file, fsync, rename, fsync."""
+    """Replace `path` by `content` in one step that survives a crash: temporary file, fsync, rename, fsync.
+
+    Raises `StoreFullError`, and leaves what was there, when it can't be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        _write_all(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            _write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreFullError(error.errno, error.strerror, str(path)) from error
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Strict JSON: NaN and the infinities, which JSON lacks, become null, "Infinity" and "-Infinity"."""
-    return json.dumps(_finite(value), allow_nan=False, ensure_ascii=False, indent=indent)
+    """Strict JSON: NaN and the infinities, which JSON lacks, become null, "Infinity" and "-Infinity".
+
+    Always encodable: a path's undecodable bytes are escaped.
+    """
+    text = json.dumps(_finite(value), allow_nan=False, ensure_ascii=False, indent=indent)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def from_json(text: str | bytes) -> Any:
@@ -86,10 +98,16 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def sample_file(point: int, method: str, seed: int) -> str:
+    """Name of the file with a trial's sample of end-to-end matrices."""
+    return f"sample-{point:04d}-{method}-{seed}.safetensors"
+
+
 class Writer:
     """Appends rows and events of one attempt; the only writer of its files."""
 
     def __init__(self, directory: Path, schema: Schema, attempt: int) -> None:
+        self._directory = directory
         self._columns = {table: len(columns) for table, columns in schema.items()}
         files = {"events": f"events-{attempt:04d}.jsonl"} | {table: f"{table}-{attempt:04d}.rec" for table in schema}
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
@@ -121,6 +139,13 @@ class Writer:
         """Append one event, stamped with the time of day (seconds since 1970)."""
         line = to_json({"event": kind, "time": time.time(), **content})
         self._append("events", line.encode() + b"\n")
+
+    def sample(self, point: int, method: str, seed: int, arrays: Mapping[str, NDArray[np.float64]]) -> None:
+        """Write (or, in a further attempt, replace) a trial's sample."""
+        try:
+            write_atomically(self._directory / sample_file(point, method, seed), safetensors.numpy.save(dict(arrays)))
+        except OSError as error:
+            raise StoreFullError(error.errno, f"can't store the run: {error.strerror}") from error
 
     def sync(self) -> None:
         """Force everything to the disk."""
@@ -182,7 +207,7 @@ class Reader:
                     if not isinstance(event, dict) or "event" not in event:
                         raise ValueError
                     found.append(event)
-                except ValueError:
+                except (ValueError, RecursionError):
                     self.damaged.setdefault(path.name, offset)
         return found
 

@@ -10,39 +10,45 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from engine import store
 from engine.directory import Request, RunDirectory, RunError
 from engine.launch import EXIT_STORE_FULL
-from engine.results import TrialResult
+from engine.results import TrialResult, trial_of
 
 
 def main(path: Path) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.umask(0o077)
-    run = RunDirectory.open(path)
-    run.lock()
+    try:
+        run = RunDirectory.open(path)
+        run.lock()
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 1
     requests = _Requests(run)
-    signal.signal(signal.SIGTERM, lambda *_: run.request("stop"))
-    trials = [TrialResult.from_json(event) for event in finished_trials(run)]
+    signal.signal(signal.SIGTERM, requests.stop)
+    trials = finished_trials(run)
     try:
         with store.Writer(run.path, run.reader().schema, store.attempts(run.path) + 1) as writer:
             writer.event("started", pid=os.getpid())
             return _work(run, writer, requests, trials)
     except store.StoreFullError as error:
-        print(f"{error} (run {run.name})", file=sys.stderr)
+        with suppress(OSError):  # the log is on the same disk
+            print(f"{error} (run {run.name})", file=sys.stderr)
         return EXIT_STORE_FULL
 
 
-def finished_trials(run: RunDirectory) -> list[dict[str, object]]:
-    """The results of earlier attempts, as they were stored."""
-    events = run.reader().events()
-    return [
-        {key: value for key, value in event.items() if key not in ("event", "time")}
-        for event in events
-        if event["event"] == "trial"
-    ]
+def finished_trials(run: RunDirectory) -> list[TrialResult]:
+    """The results of earlier attempts; one that is damaged counts as not finished."""
+    trials = []
+    for event in run.reader().events():
+        if event["event"] == "trial":
+            with suppress(KeyError, TypeError):
+                trials.append(trial_of(event))
+    return trials
 
 
 def _work(run: RunDirectory, writer: store.Writer, requests: _Requests, trials: list[TrialResult]) -> int:
@@ -78,23 +84,29 @@ def _work(run: RunDirectory, writer: store.Writer, requests: _Requests, trials: 
 
 
 class _Requests:
-    """What was last asked for; reads the file only when it was replaced."""
+    """What was last asked for; reads the file only when it was replaced. A stop is never taken back."""
 
     def __init__(self, run: RunDirectory) -> None:
-        self._path = run.path / "control.json"
-        self._path.unlink(missing_ok=True)
-        self._seen = 0
+        self._path = run.control
+        self._seen: tuple[int, int] | None = None
         self._request: Request | None = None
 
     def __call__(self) -> Request | None:
+        if self._request == "stop":
+            return "stop"
         try:
-            changed = os.stat(self._path).st_mtime_ns
+            status = os.stat(self._path)
         except FileNotFoundError:
-            return None
-        if changed != self._seen:
+            return self._request
+        file = (status.st_ino, status.st_mtime_ns)  # two requests within a clock tick (4 ms) differ by inode only
+        if file != self._seen:
             asked = store.from_json(self._path.read_bytes())["request"]
-            self._request, self._seen = asked, changed
+            self._request, self._seen = asked, file
         return self._request
+
+    def stop(self, *_: object) -> None:
+        """Handles SIGTERM; needs no room on the disk."""
+        self._request = "stop"
 
 
 if __name__ == "__main__":

@@ -14,13 +14,12 @@ from tests.settings import point
 def target(seed: int = 0, **fields: Any) -> Target:
     """A trial on the CPU at `tests.settings.point(**fields)`."""
     settings = point(**fields)
-    problem = make_problem(settings.problem, [seed]).to(torch.device("cpu"), getattr(torch, settings.gnc.dtype))
-    return Target(point=settings, seed=seed, problem=problem, device=torch.device("cpu"))
+    return Target(settings, seed, make_problem(settings.problem, [seed]), torch.device("cpu"))
 
 
 def run(sampler: Sampler, trial: Target) -> GuessState:
     """The state once the sampler has used its budget."""
     state = sampler.init(trial)
-    while state.draws < sampler.budget(trial):
+    while sampler.fraction(trial, state) < 1:
         state = sampler.step(trial, state)
     return state

@@ -24,7 +24,7 @@ def _run(**fields: Any) -> tuple[list[list[float]], list[TrialResult]]:
     settings = point(**fields)
     procedure = Descent(0, settings, SEEDS, make_problem(settings.problem, SEEDS), torch.device("cpu"))
     state, events = procedure.init()
-    while procedure.done(state) < procedure.total:
+    while procedure.fraction(state) < 1:
         state, more = procedure.step(state)
         events += more
     rows = [list(row) for event in events if isinstance(event, Rows) for row in event.rows]

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from engine.samplers.auto import Auto
+from engine.samplers.collapsed import Collapsed
+from engine.samplers.conditional import Conditional
 from engine.samplers.interface import Sampler
 from engine.samplers.prior import Prior
 from engine.samplers.rejection import Rejection
+from engine.samplers.splitting import Splitting
 from engine.settings import SamplerName
 
 PRIOR: Sampler = Prior()
-SAMPLERS: dict[SamplerName, Sampler] = {"rejection": Rejection()}
+SAMPLERS: dict[SamplerName, Sampler] = {
+    "auto": Auto(),
+    "rejection": Rejection(),
+    "collapsed": Collapsed(),
+    "conditional": Conditional(),
+    "splitting": Splitting(),
+}

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import math
 
-from engine.results import GuessRecord, Interval, summarize_losses
+from engine.results import GuessRecord, Interval
 from engine.samplers.interface import GuessState, Target
-from engine.samplers.rejection import draw_blocks
+from engine.samplers.rejection import Rejection
+from engine.settings import PointSettings
 
 
 class Prior:
-    def budget(self, target: Target) -> int:
-        return target.point.gnc.prior_draws
+    _rejection = Rejection()
+
+    def refuses(self, point: PointSettings) -> str | None:
+        return None
 
     def init(self, target: Target) -> GuessState:
         return GuessState()
 
     def step(self, target: Target, state: GuessState) -> GuessState:
-        return draw_blocks(target, state, "prior", self.budget(target), math.inf)
+        return self._rejection.draw_blocks(target, state, "prior", target.point.gnc.prior_draws, math.inf)
+
+    def fraction(self, target: Target, state: GuessState) -> float:
+        return state.draws / target.point.gnc.prior_draws
 
     def record(self, target: Target, state: GuessState) -> GuessRecord:
         return GuessRecord(
             sampler="prior",
             draws=state.draws,
+            hits=state.draws,
             effective_sample_size=float(state.draws),
             log10_acceptance=Interval(0.0, 0.0, 0.0),
-            generalization_loss=summarize_losses(state.generalization_loss.numpy()),
+            generalization_loss=state.loss_summary(),
             best_training_loss=state.best_training_loss,
             reliable=True,
             advice=f"{state.draws:,} draws, nothing asked of them",

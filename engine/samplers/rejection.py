@@ -1,114 +1,137 @@
-"""Plain rejection: draw from the prior, keep what has L_train < ε_train. The definition of Guess & Check, and the
-yardstick for every other sampler [Alexander, Slutzky, Ran-Milo, Cohen 2025, Section 3]."""
+"""Plain rejection: draw from the prior, keep what has L_train < ε_train.
+
+The definition of Guess & Check, and the yardstick for every other sampler [Alexander, Slutzky, Ran-Milo, Cohen 2025,
+Section 3]. Any prior, activation and normalization.
+"""
 
 from __future__ import annotations
-
-import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from engine.factorization import factor_shapes
+from engine.parallel import map_blocks
 from engine.prior import sample_matrices
 from engine.randomness import Stream, StreamName
-from engine.results import GuessRecord, binomial_interval, summarize_losses
-from engine.samplers.interface import GuessState, Target
+from engine.results import GuessRecord, binomial_interval, geometric_interval
+from engine.samplers.interface import (
+    ENOUGH_EFFECTIVE_SAMPLES,
+    Draws,
+    GuessState,
+    Target,
+    fraction_of_budget,
+    no_hits_advice,
+)
+from engine.settings import PointSettings, SamplerName
 
-NUMBERS_PER_BLOCK = 1 << 20
-"""random numbers in a block: about 20 ms of work on one core, 4–8 MB"""
-FEW_HITS = 30
-"""below this many hits the mean's standard error is itself uncertain by more than 13 %"""
-
-
-@dataclass(frozen=True)
-class Block:
-    """What is left of a block of draws once the draws are gone."""
-
-    draws: int
-    best_training_loss: float
-    training_loss: Float[Tensor, " hit"]
-    generalization_loss: Float[Tensor, " hit"]
+NUMBERS_PER_BLOCK = {"cpu": 1 << 19, "cuda": 1 << 25}
+"""random numbers in a block. CPU: 2 MB, so that its work stays in a core's cache; GPU: enough to fill it"""
+BLOCKS_PER_STEP = 8
+"""a constant, so that where a run stops does not depend on the number of cores"""
 
 
 class Rejection:
-    def budget(self, target: Target) -> int:
-        return target.point.gnc.draws
+    """Rejection from the prior as it is written; a subclass may draw the same law otherwise."""
+
+    name: SamplerName = "rejection"
+
+    def refuses(self, point: PointSettings) -> str | None:
+        return None
+
+    def numbers_per_draw(self, point: PointSettings) -> int:
+        """Random numbers in one guess."""
+        return sum(rows * columns for rows, columns in factor_shapes(point))
+
+    def draw(self, point: PointSettings, stream: Stream, batch: int, dtype: torch.dtype) -> Float[Tensor, "m n batch"]:
+        """`batch` end-to-end matrices from the prior."""
+        return sample_matrices(point, stream, batch, dtype)
 
     def init(self, target: Target) -> GuessState:
         return GuessState()
 
     def step(self, target: Target, state: GuessState) -> GuessState:
-        return draw_blocks(target, state, "gnc", self.budget(target), target.point.gnc.eps_train)
+        state = self.draw_blocks(target, state, "gnc", target.point.gnc.draws, target.point.gnc.eps_train)
+        return _up_to_first_hit(state) if target.point.gnc.mode == "first_hit" else state
+
+    def fraction(self, target: Target, state: GuessState) -> float:
+        if target.point.gnc.mode == "first_hit" and state.hits:
+            return 1.0
+        return fraction_of_budget(target.point, state.draws, float(state.hits))
 
     def record(self, target: Target, state: GuessState) -> GuessRecord:
-        acceptance = binomial_interval(state.hits, state.draws)
+        first_hit = target.point.gnc.mode == "first_hit" and state.hits > 0
+        acceptance = geometric_interval(state.draws) if first_hit else binomial_interval(state.hits, state.draws)
         return GuessRecord(
-            sampler="rejection",
+            sampler=self.name,
             draws=state.draws,
+            hits=state.hits,
             effective_sample_size=float(state.hits),
             log10_acceptance=acceptance,
-            generalization_loss=summarize_losses(state.generalization_loss.numpy()) if state.hits else None,
+            generalization_loss=state.loss_summary(),
             best_training_loss=state.best_training_loss,
-            reliable=state.hits >= FEW_HITS,
-            advice=_advice(target, state, acceptance.high),
+            reliable=first_hit or state.hits >= ENOUGH_EFFECTIVE_SAMPLES,
+            advice=self._advice(target, state),
         )
 
+    def draw_blocks(
+        self, target: Target, state: GuessState, stream: StreamName, budget: int, threshold: float
+    ) -> GuessState:
+        """The next blocks, never past `budget` draws; what is under `threshold` is kept, in block order.
 
-def draw_blocks(target: Target, state: GuessState, stream: StreamName, budget: int, threshold: float) -> GuessState:
-    """One more block a core, never past `budget` draws; what is under `threshold` is kept, in block order."""
-    size = _block_size(target)
-    first = state.step
-    last = min(first + _cores(target.device), -(-budget // size))
-    counts = [min(size, budget - block * size) for block in range(first, last)]
+        A block's size is a function of the shapes alone, so that the same draws come on any number of cores.
+        """
+        size = max(1, NUMBERS_PER_BLOCK[target.device.type] // self.numbers_per_draw(target.point))
+        last = min(state.step + BLOCKS_PER_STEP, -(-budget // size))
 
-    def draw(block: int, count: int) -> Block:
-        return _draw_block(target, Stream(target.seed, stream, block, device=target.device), size, count, threshold)
+        def block_draws(block: int) -> Draws:
+            return self._draw_block(target, stream, block, size, min(size, budget - block * size), threshold)
 
-    for block in _pool(_cores(target.device)).map(draw, range(first, last), counts):
-        state = state.extended(
-            block.draws, block.best_training_loss, block.training_loss, block.generalization_loss, steps=1
+        return state.extended(map_blocks(target.device, block_draws, range(state.step, last)))
+
+    def _draw_block(
+        self, target: Target, stream: StreamName, block: int, size: int, count: int, threshold: float
+    ) -> Draws:
+        """The first `count` of a block's `size` draws."""
+        numbers = Stream(target.seed, stream, block, device=target.device)
+        columns = self.draw(target.point, numbers, size, target.dtype).flatten(0, 1)[:, :count]
+        training_loss = target.training_loss(columns)
+        passed = (training_loss < threshold).nonzero()[:, 0]
+        return Draws.of(
+            target,
+            columns[:, passed],
+            training_loss[passed],
+            count=count,
+            best_training_loss=float(training_loss.min()),
+            cluster=passed,
         )
-    return state
 
-
-def _draw_block(target: Target, stream: Stream, size: int, count: int, threshold: float) -> Block:
-    """The first `count` of a block's `size` draws."""
-    matrices = sample_matrices(target.point, stream, size, target.dtype)[:count]
-    training_loss = target.problem.training_loss(matrices[None])[0]
-    passed = training_loss < threshold
-    return Block(
-        draws=count,
-        best_training_loss=float(training_loss.min()),
-        training_loss=training_loss[passed],
-        generalization_loss=target.problem.generalization_loss(matrices[passed][None])[0],
-    )
-
-
-def _block_size(target: Target) -> int:
-    """Draws in a block: a function of the shapes alone, so that the same draws come on any number of cores."""
-    numbers = sum(rows * columns for rows, columns in factor_shapes(target.point))
-    return max(1, NUMBERS_PER_BLOCK // numbers)
-
-
-def _cores(device: torch.device) -> int:
-    return len(os.sched_getaffinity(0)) if device.type == "cpu" else 1
-
-
-@cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="draws")
-
-
-def _advice(target: Target, state: GuessState, log10_at_most: float) -> str:
-    if state.hits >= FEW_HITS:
+    def _advice(self, target: Target, state: GuessState) -> str:
+        if not state.hits:
+            return no_hits_advice(target, state, binomial_interval(0, state.draws))
+        if target.point.gnc.mode == "first_hit":
+            return f"guess number {state.draws:,} was the first to fit"
+        if state.hits < ENOUGH_EFFECTIVE_SAMPLES:
+            return (
+                f"only {state.hits} of {state.draws:,} guesses fit, too few for a mean: raise gnc.draws or "
+                "gnc.eps_train, or take gnc.sampler = 'auto'"
+            )
         return f"{state.hits:,} of {state.draws:,} guesses fit"
-    if state.hits:
-        return f"only {state.hits} of {state.draws:,} guesses fit: raise gnc.draws or gnc.eps_train for a usable mean"
-    return (
-        f"none of {state.draws:,} guesses fit (so P < 10^{log10_at_most:.1f} at 95 %); the best training loss was "
-        f"{state.best_training_loss:.3g}, ε_train is {target.point.gnc.eps_train:g}: raise gnc.eps_train or gnc.draws"
+
+
+def _up_to_first_hit(state: GuessState) -> GuessState:
+    """Forget what was drawn after the first hit: it was drawn only because blocks have many draws."""
+    if not state.hits:
+        return state
+    first = slice(0, 1)
+    return GuessState(
+        step=state.step,
+        draws=int(state.cluster[0]) + 1,
+        clusters=int(state.cluster[0]) + 1,
+        best_training_loss=float(state.training_loss[0]),
+        training_loss=state.training_loss[first],
+        generalization_loss=state.generalization_loss[first],
+        log_weight=state.log_weight[first],
+        cluster=state.cluster[first],
+        matrices=state.matrices[first],
     )

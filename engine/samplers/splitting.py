@@ -1,0 +1,285 @@
+"""Adaptive multilevel splitting: a chain of rare events, each not so rare given the last.
+
+Particles start from the prior. Level by level the threshold is lowered to a quantile of the particles' losses, until it
+is ε_train; those under it survive, the others restart as copies of survivors, and all move by preconditioned
+Crank–Nicolson steps x' = √(1−β²) x + β ξ in the space of standard normals that the weights are images of, accepted if
+the loss stays under the threshold, which leaves the prior restricted to the level invariant. P(L_train < ε_train) is
+the product of the levels' survival rates [Au, Beck 2001; Cérou, Guyader 2007; moves: Cotter, Roberts, Stuart, White
+2013].
+
+Any prior, activation, normalization and ε. Exact as particles and moves grow; independent replicates give the standard
+errors. Restarting in place, with every survivor copied equally often up to one, keeps the estimate's bias of order
+1/particles.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from engine.factorization import factor_shapes
+from engine.parallel import map_blocks
+from engine.prior import LAWS, matrices_of
+from engine.randomness import Stream
+from engine.results import GuessRecord, Interval, LossSummary, histogram
+from engine.samplers.interface import KEPT_MATRICES, Draws, GuessState, Target
+from engine.settings import PointSettings
+from engine.weighted import LOG10_E, weighted_quantiles
+
+REPLICATES = 8
+LEVEL_QUANTILE = 0.2
+MOVES_PER_LEVEL = 8
+TARGET_ACCEPTANCE = 0.25
+MAX_LEVELS = 500
+"""at a fifth a level, P = 10⁻³⁵⁰"""
+FEWEST_PARTICLES = 1000
+NUMBERS_PER_CHUNK = {"cpu": 1 << 17, "cuda": 1 << 24}
+STUDENT_T_97_5 = 2.364624
+"""of REPLICATES − 1 = 7 degrees of freedom"""
+MAX_LOG10_ERROR = 0.2
+"""of a reliable acceptance probability: a factor of 1.6"""
+
+
+@dataclass(frozen=True)
+class SplittingState(GuessState):
+    """One replicate in flight, and what the finished ones came to."""
+
+    latent: Float[Tensor, "numbers particle"] = field(default_factory=lambda: torch.empty(0, 0))
+    """standard normals, all layers' weights one under the other"""
+    losses: Float[Tensor, " particle"] = field(default_factory=lambda: torch.empty(0))
+    threshold: float = math.inf
+    level: int = 0
+    moves_left: int = 0
+    step_size: float = 0.5
+    """β"""
+    log_acceptance: float = 0.0
+    """of the replicate in flight, so far"""
+    replicate_log_acceptance: tuple[float, ...] = ()
+    replicate_means: tuple[float, ...] = ()
+
+
+class Splitting:
+    def refuses(self, point: PointSettings) -> str | None:
+        if point.gnc.mode == "first_hit":
+            return "splitting makes no literal guesses to count up to a first hit; rejection does"
+        return None
+
+    def init(self, target: Target) -> SplittingState:
+        return SplittingState()
+
+    def fraction(self, target: Target, state: SplittingState) -> float:
+        eps = target.point.gnc.eps_train
+        done = len(state.replicate_means)
+        if done == REPLICATES:
+            return 1.0
+        # Thresholds fall geometrically, roughly: the logarithm tells how far down a replicate is.
+        within = 0.0
+        if state.level > 1 and state.threshold < 1:
+            within = min(0.9, math.log(state.threshold) / min(math.log(eps), -1e-9))
+        return (done + within) / REPLICATES
+
+    def step(self, target: Target, state: SplittingState) -> SplittingState:
+        """Draw a replicate's particles, or lower the threshold, or move all particles once."""
+        if state.losses.numel() == 0:
+            return _scatter(target, state)
+        if state.moves_left == 0:
+            if state.threshold <= target.point.gnc.eps_train or state.level == MAX_LEVELS:
+                return _finish_replicate(target, state)
+            return _lower_threshold(target, state)
+        return _move(target, state)
+
+    def record(self, target: Target, state: SplittingState) -> GuessRecord:
+        acceptance = _acceptance(state.replicate_log_acceptance)
+        summary, size = _loss_summary(state)
+        width = acceptance.high - acceptance.low
+        reliable = summary is not None and width < 2 * STUDENT_T_97_5 * MAX_LOG10_ERROR and size >= REPLICATES
+        advice = f"{len(state.replicate_means)} independent replicates of {_particles(target.point):,} particles"
+        if summary is None:
+            advice += (
+                f" came no lower than a training loss of {state.best_training_loss:.3g} in {MAX_LEVELS} levels: "
+                "raise gnc.eps_train"
+            )
+        elif not reliable:
+            advice += " disagree: raise gnc.effective_samples for more particles"
+        return GuessRecord(
+            sampler="splitting",
+            draws=state.draws,
+            hits=state.hits,
+            effective_sample_size=size,
+            log10_acceptance=acceptance,
+            generalization_loss=summary,
+            best_training_loss=state.best_training_loss,
+            reliable=reliable,
+            advice=advice,
+        )
+
+
+def _particles(point: PointSettings) -> int:
+    """Of one replicate."""
+    return max(FEWEST_PARTICLES, 2 * point.gnc.effective_samples)
+
+
+def _numbers(point: PointSettings) -> int:
+    return sum(rows * columns for rows, columns in factor_shapes(point))
+
+
+def _columns(target: Target, latent: Float[Tensor, "numbers particle"]) -> Float[Tensor, "mn particle"]:
+    """The end-to-end matrices of latent normals."""
+    law = LAWS[target.point.gnc.prior]
+    shapes = factor_shapes(target.point)
+    parts = torch.split(law.from_normal(latent), [rows * columns for rows, columns in shapes])
+    weights = [part.view(rows, columns, -1) for part, (rows, columns) in zip(parts, shapes, strict=True)]
+    return matrices_of(target.point, weights).flatten(0, 1)
+
+
+def _chunks(target: Target) -> list[slice]:
+    """Particles that are worked on together: a function of the shapes alone."""
+    size = max(1, NUMBERS_PER_CHUNK[target.device.type] // _numbers(target.point))
+    count = _particles(target.point)
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _scatter(target: Target, state: SplittingState) -> SplittingState:
+    """Particles of a new replicate, from the prior."""
+    chunks = _chunks(target)
+
+    def draw(index: int) -> tuple[Tensor, Tensor]:
+        chunk = chunks[index]
+        stream = Stream(target.seed, "gnc", state.step, index, device=target.device)
+        latent = stream.normal(_numbers(target.point), chunk.stop - chunk.start, dtype=target.dtype)
+        return latent, target.training_loss(_columns(target, latent))
+
+    drawn = map_blocks(target.device, draw, range(len(chunks)))
+    losses = torch.cat([losses for _, losses in drawn])
+    return replace(
+        state,
+        step=state.step + 1,
+        draws=state.draws + len(losses),
+        best_training_loss=min(state.best_training_loss, float(losses.min())),
+        latent=torch.cat([latent for latent, _ in drawn], dim=1),
+        losses=losses,
+        threshold=math.inf,
+        level=0,
+        step_size=0.5,
+        log_acceptance=0.0,
+    )
+
+
+def _lower_threshold(target: Target, state: SplittingState) -> SplittingState:
+    """The next level: who survives it, and copies of the survivors in the places of the others."""
+    eps = target.point.gnc.eps_train
+    threshold = max(float(torch.quantile(state.losses, LEVEL_QUANTILE)), eps)
+    alive = state.losses < eps if threshold == eps else state.losses <= threshold
+    survivors, dead = alive.nonzero()[:, 0], (~alive).nonzero()[:, 0]
+    copies, rest = divmod(len(dead), len(survivors))
+    order = Stream(target.seed, "moves", state.step).numpy.permutation(len(survivors))[:rest]
+    parents = torch.cat([survivors.repeat(copies), survivors[torch.from_numpy(order).to(survivors.device)]])
+    latent, losses = state.latent.clone(), state.losses.clone()
+    latent[:, dead], losses[dead] = latent[:, parents], losses[parents]
+    return replace(
+        state,
+        step=state.step + 1,
+        latent=latent,
+        losses=losses,
+        threshold=threshold,
+        level=state.level + 1,
+        moves_left=MOVES_PER_LEVEL,
+        log_acceptance=state.log_acceptance + math.log(len(survivors) / len(alive)),
+    )
+
+
+def _move(target: Target, state: SplittingState) -> SplittingState:
+    """One pCN step of every particle; β is tuned to `TARGET_ACCEPTANCE` between steps."""
+    chunks = _chunks(target)
+    eps, beta = target.point.gnc.eps_train, state.step_size
+
+    def move(index: int) -> tuple[Tensor, Tensor, int]:
+        chunk = chunks[index]
+        stream = Stream(target.seed, "gnc", state.step, index, device=target.device)
+        here, losses = state.latent[:, chunk], state.losses[chunk]
+        proposal = stream.normal(*here.shape, dtype=target.dtype).mul_(beta).add_(here, alpha=math.sqrt(1 - beta**2))
+        proposed = target.training_loss(_columns(target, proposal))
+        accepted = proposed < eps if state.threshold == eps else proposed <= state.threshold
+        return (
+            torch.where(accepted, proposal, here),
+            torch.where(accepted, proposed, losses),
+            int(accepted.sum()),
+        )
+
+    moved = map_blocks(target.device, move, range(len(chunks)))
+    losses = torch.cat([losses for _, losses, _ in moved])
+    rate = sum(accepted for _, _, accepted in moved) / len(losses)
+    return replace(
+        state,
+        step=state.step + 1,
+        draws=state.draws + len(losses),
+        best_training_loss=min(state.best_training_loss, float(losses.min())),
+        latent=torch.cat([latent for latent, _, _ in moved], dim=1),
+        losses=losses,
+        moves_left=state.moves_left - 1,
+        step_size=min(0.999, max(0.005, beta * math.exp(rate - TARGET_ACCEPTANCE))),
+    )
+
+
+def _finish_replicate(target: Target, state: SplittingState) -> SplittingState:
+    """Keep the particles under ε_train; a replicate that ran out of levels has none, and counts as P = 0."""
+    arrived = state.threshold <= target.point.gnc.eps_train
+    position = (state.losses < target.point.gnc.eps_train).nonzero()[:, 0]
+    kept = KEPT_MATRICES // REPLICATES
+    columns = _columns(target, state.latent[:, position])
+    draws = Draws.of(
+        target, columns, state.losses[position], count=0, best_training_loss=state.best_training_loss, clusters=1
+    )
+    draws = replace(draws, matrices=draws.matrices[:kept], cluster=torch.zeros_like(draws.cluster))
+    step = state.step
+    state = state.extended([draws])  # type: ignore[assignment]
+    mean = (float(draws.generalization_loss.mean()),) if arrived else ()
+    return replace(
+        state,
+        step=step + 1,
+        latent=torch.empty(0, 0, dtype=state.latent.dtype, device=state.latent.device),
+        losses=torch.empty(0, dtype=state.losses.dtype, device=state.losses.device),
+        replicate_log_acceptance=(
+            *state.replicate_log_acceptance,
+            state.log_acceptance if arrived else -math.inf,
+        ),
+        replicate_means=(*state.replicate_means, *(mean or (math.nan,))),
+    )
+
+
+def _acceptance(log_acceptances: tuple[float, ...]) -> Interval:
+    """log10 of the replicates' mean (each is unbiased), with Student's interval on the log scale."""
+    logs = np.array(log_acceptances)
+    if not np.isfinite(logs).any():
+        return Interval(None, -math.inf, MAX_LEVELS * math.log10(LEVEL_QUANTILE))
+    ratios = np.exp(logs - logs.max())
+    value = (math.log(ratios.mean()) + logs.max()) * LOG10_E
+    relative_error = float(ratios.std(ddof=1)) / math.sqrt(len(ratios)) / float(ratios.mean()) if len(ratios) > 1 else 1
+    margin = STUDENT_T_97_5 * relative_error * LOG10_E
+    return Interval(value, value - margin, min(value + margin, 0.0))
+
+
+def _loss_summary(state: SplittingState) -> tuple[LossSummary | None, float]:
+    """Over all replicates, weighted by their acceptance, and the effective sample size Var(L_gen)/SE²."""
+    logs, means = np.array(state.replicate_log_acceptance), np.array(state.replicate_means)
+    finite = np.isfinite(logs)
+    if not finite.any():
+        return None, 0.0
+    share = np.where(finite, np.exp(logs - logs.max()), 0.0)
+    share /= share.sum()
+    mean = float(share @ np.where(finite, means, 0.0))
+    spread = np.square(share * np.where(finite, means - mean, 0.0)).sum()
+    count = int(finite.sum())
+    error = math.sqrt(spread * count / (count - 1)) if count > 1 else math.inf
+    losses, replicate = state.generalization_loss.numpy(), state.cluster.numpy()
+    weights = (share / np.maximum(np.bincount(replicate, minlength=len(share)), 1))[replicate]
+    variance = float(weights @ np.square(losses - mean))
+    return (
+        LossSummary(mean, error, weighted_quantiles(losses, weights), histogram(losses, weights)),
+        min(float(len(losses)), variance / error**2) if error > 0 else float(len(losses)),
+    )
