@@ -18,7 +18,8 @@ import os
 import secrets
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +64,7 @@ class RunDirectory:
             path.mkdir(mode=0o700, exist_ok=True)
             if any(path.iterdir()):
                 raise RunError(f"{path}: expected an empty or new directory for the run, it holds files")
-            store.write_atomically(spec, preset.dump(experiment).encode())
+            store.write_atomically(spec, preset.dump(_with_own_files(experiment, path)).encode())
             about = {
                 "format": store.SCHEMA_VERSION,
                 "name": experiment.name,
@@ -83,10 +84,9 @@ class RunDirectory:
         """Read an existing run. Raises `RunError` if it is none, or of a format this version can't read."""
         try:
             about = store.from_json((path / "run.json").read_bytes())
-            spec = (path / "spec.toml").read_text(encoding="utf-8")
             if about["format"] != store.SCHEMA_VERSION:
                 raise RunError(f"{path}: run format {about['format']}, this version reads {store.SCHEMA_VERSION}")
-            experiment = preset.parse(spec, f"{about['name']}.toml")
+            experiment = preset.load(path / "spec.toml", name=str(about["name"]))
             return RunDirectory(path=path.absolute(), experiment=experiment, device=str(about["device"]))
         except OSError as error:
             raise RunError(f"{path}: no run here: {error.strerror or error}") from None
@@ -167,3 +167,20 @@ class RunDirectory:
             "summary": [results.to_plain(row) for row in summary],
             "trials": [trial.to_json() for trial in in_order],
         }
+
+
+def _with_own_files(experiment: Experiment, folder: Path) -> Experiment:
+    """The experiment with its problem files copied into the run's folder: a run holds all it depends on."""
+    paths = sorted({point.problem.path for point in experiment.points if point.problem.path})
+    if not paths:
+        return experiment
+    own = {path: f"problem-{index}.npz" for index, path in enumerate(paths)}
+    for path, name in own.items():
+        store.write_atomically(folder / name, Path(path).read_bytes())
+    names = [own[point.problem.path] for point in experiment.points]
+    document = deepcopy(dict(experiment.document))
+    if experiment.over == "problem.path":
+        document["sweep"]["values"] = names
+    else:
+        document["problem"]["path"] = names[0] if len(own) == 1 else names
+    return replace(experiment, document=document)

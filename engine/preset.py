@@ -19,6 +19,8 @@ from typing import Any, get_args
 import tomlkit
 from pydantic import ValidationError
 
+from engine import problem_file
+from engine.applicability import refusal
 from engine.settings import (
     METHODS,
     SECTIONS,
@@ -76,10 +78,10 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in preset_directory().glob("*.toml"))
 
 
-def load(preset: str | Path, overrides: Iterable[str] = ()) -> Experiment:
+def load(preset: str | Path, overrides: Iterable[str] = (), name: str = "") -> Experiment:
     """Read a preset by name or path and apply `section.field=value` overrides, later ones winning.
 
-    Raises `PresetError` with every defect found.
+    The experiment is called `name`, or else as the file is. Raises `PresetError` with every defect found.
     """
     path = _find(preset)
     document, sources = _read_with_parents(path)
@@ -87,7 +89,7 @@ def load(preset: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     for override in overrides:
         _apply_override(document, sources, override)
     _resweep(document, sources, original)
-    return _validate(path.stem, document, _Sources(str(preset), sources))
+    return _validate(name or path.stem, document, _Sources(str(preset), sources))
 
 
 def parse(text: str, name: str) -> Experiment:
@@ -139,6 +141,7 @@ def _read_with_parents(path: Path, seen: tuple[str, ...] = ()) -> tuple[dict[str
     if source in seen:
         raise PresetError([f"{source}: extends: expected no cycle, got {' → '.join((*seen, source))}"])
     document = _parse_toml(_read(path), source)
+    _anchor_path(document, path.parent)
     return _merge_parent(document, _leaves(document, source), source, path.parent, (*seen, source))
 
 
@@ -158,6 +161,18 @@ def _merge_parent(
         raise PresetError([f"{source}: extends: {problem}" for problem in error.problems]) from None
     _merge(base, document)
     return base, base_sources | sources
+
+
+def _anchor_path(document: dict[str, Any], folder: Path) -> None:
+    """Make a problem file's path absolute: in a preset it is relative to the preset."""
+    problem = document.get("problem")
+    if not isinstance(problem, dict):
+        return
+    match problem.get("path"):
+        case str(path) if path:
+            problem["path"] = str((folder / path).absolute())
+        case list(paths):
+            problem["path"] = [str((folder / path).absolute()) if isinstance(path, str) else path for path in paths]
 
 
 def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> None:
@@ -213,7 +228,7 @@ def _apply_override(document: dict[str, Any], sources: dict[str, str], override:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()
+        value = _bare_value(text.strip())
     *tables, leaf = key.split(".")
     table = document
     for name in tables:
@@ -223,6 +238,14 @@ def _apply_override(document: dict[str, Any], sources: dict[str, str], override:
         table = inner
     table[leaf] = value
     sources[key] = source
+
+
+def _bare_value(text: str) -> float | str:
+    """What is no TOML on a command line: ".2" is a number all the same, anything else a word."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 # --- checking --------------------------------------------------------------------------------------------------------
@@ -355,10 +378,38 @@ def _points(
                 hint = _did_you_mean(str(detail["input"]), map(str, choices)) if choices else ""
                 problems.append(sources.problem(source_of.get(key, key), expected(accepted), detail["input"], hint))
             continue
-        for key, wanted, got in bad_combinations(point):
-            problems.append(sources.problem(source_of.get(key, key), wanted, got))
+        complaints = list(bad_combinations(point))
+        if point.problem.kind == "file" and not complaints:
+            point, complaints = _shaped_by_file(point, raw["problem"])
+        if (why_not := refusal(point.gnc.sampler, point)) is not None:
+            complaints.append(("gnc.sampler", f"a sampler that can serve this ({why_not})", point.gnc.sampler))
+        problems.extend(sources.problem(source_of.get(key, key), wanted, got) for key, wanted, got in complaints)
         points.append(point)
     return tuple(points)
+
+
+def _shaped_by_file(
+    point: PointSettings, given: Mapping[str, Any]
+) -> tuple[PointSettings, list[tuple[str, str, object]]]:
+    """The point with rows, columns and measurements as in its problem file, and what is wrong with either."""
+    path = Path(point.problem.path).absolute()
+    try:
+        count, rows, columns = problem_file.read(path).measurements.shape
+    except problem_file.ProblemFileError as error:
+        return point, [("problem.path", f"a problem file ({error})", str(path))]
+    shape = {"path": str(path), "rows": rows, "columns": columns, "measurements": count}
+    complaints = [
+        (f"problem.{name}", f"{shape[name]!r} as in the problem file, or nothing", given[name])
+        for name in ("rows", "columns", "measurements")
+        if name in given and given[name] != shape[name]
+    ]
+    complaints += [
+        (f"problem.{name}", "nothing (the problem file has the data)", given[name])
+        for name in ("rank", "norm")
+        if name in given
+    ]
+    problem = point.problem.model_copy(update=shape)
+    return point.model_copy(update={"problem": problem}), complaints
 
 
 def _raw_point(

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
+from engine import problem_file
 from engine.randomness import Stream
 from engine.settings import ProblemSettings
 
@@ -107,11 +111,12 @@ class EntryOperator:
 class Problem:
     """Data sets that share their shape: truths, training measurements, and what is held out."""
 
-    truth: Float[Tensor, "seed m n"]
+    truth: Float[Tensor, "seed m n"] | None
+    """W*; None if it is not known, as may be in a problem file"""
     measurements: Operator
     """A_1 … A_n"""
     held_out: Operator
-    """an orthonormal basis of span{A_i}^⊥"""
+    """an orthonormal basis of span{A_i}^⊥, or the held-out measurements of a problem file without truth"""
     targets: Float[Tensor, "seed obs"]
     """y_i = <A_i, W*>"""
     held_out_targets: Float[Tensor, "seed held"]
@@ -133,7 +138,7 @@ class Problem:
     def one(self, index: int) -> Problem:
         """The data set of one seed, with a seed axis of length 1."""
         return Problem(
-            truth=self.truth[index : index + 1],
+            truth=None if self.truth is None else self.truth[index : index + 1],
             measurements=self.measurements.one(index),
             held_out=self.held_out.one(index),
             targets=self.targets[index : index + 1],
@@ -144,7 +149,7 @@ class Problem:
         """The same data elsewhere."""
         return replace(
             self,
-            truth=self.truth.to(device, dtype),
+            truth=None if self.truth is None else self.truth.to(device, dtype),
             measurements=self.measurements.to(device, dtype),
             held_out=self.held_out.to(device, dtype),
             targets=self.targets.to(device, dtype),
@@ -155,8 +160,11 @@ class Problem:
 def make_problem(settings: ProblemSettings, seeds: Sequence[int]) -> Problem:
     """One data set for each of `seeds`, a product of two Gaussian factors, scaled to `norm`.
 
-    Sensing draws Gaussian A_i, each scaled to unit Frobenius norm; completion takes entries without replacement.
+    Sensing draws Gaussian A_i, each scaled to unit Frobenius norm; completion takes entries without replacement. A
+    problem file gives every seed the same data.
     """
+    if settings.kind == "file":
+        return _from_file(Path(settings.path), len(seeds))
     truth = torch.stack([_ground_truth(settings, seed) for seed in seeds])
     measurements, held_out = {"sensing": _sensing, "completion": _completion}[settings.kind](settings, seeds)
     return Problem(
@@ -165,6 +173,21 @@ def make_problem(settings: ProblemSettings, seeds: Sequence[int]) -> Problem:
         held_out=held_out,
         targets=measurements.apply(truth[:, None])[:, 0],
         held_out_targets=held_out.apply(truth[:, None])[:, 0],
+    )
+
+
+def _from_file(path: Path, seeds: int) -> Problem:
+    arrays = problem_file.read(path)
+
+    def each_seed(array: NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(array).expand(seeds, *array.shape)
+
+    return Problem(
+        truth=None if arrays.truth is None else each_seed(arrays.truth),
+        measurements=DenseOperator(each_seed(arrays.measurements).flatten(2)),
+        held_out=DenseOperator(each_seed(arrays.held_out).flatten(2)),
+        targets=each_seed(arrays.targets),
+        held_out_targets=each_seed(arrays.held_out_targets),
     )
 
 

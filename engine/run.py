@@ -76,8 +76,9 @@ def _lanes(experiment: Experiment, index: int, device: torch.device, recorder: _
     if not any(remaining.values()):
         return []
     problem = make_problem(point.problem, seeds)
-    for seed, truth in zip(seeds, problem.truth, strict=True):
-        recorder.truth(index, seed, torch.linalg.svdvals(truth).tolist())
+    if problem.truth is not None:
+        for seed, truth in zip(seeds, problem.truth, strict=True):
+            recorder.truth(index, seed, torch.linalg.svdvals(truth).tolist())
 
     def descents() -> Iterator[Procedure]:
         if remaining["gd"]:  # all data sets are one batch, so that a resumed run repeats the same arithmetic

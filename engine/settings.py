@@ -44,8 +44,10 @@ class Section(BaseModel):
 class ProblemSettings(Section):
     """The ground truth and what is measured of it."""
 
-    kind: Literal["sensing", "completion"] = "sensing"
-    """sensing: Gaussian measurement matrices of unit norm; completion: single entries, without replacement"""
+    kind: Literal["sensing", "completion", "file"] = "sensing"
+    """sensing: Gaussian measurement matrices of unit norm; completion: single entries, no repeats; file: see path"""
+    path: str = ""
+    """the .npz file of a problem of kind file: A, y, and W_star or A_test and y_test"""
     rows: Annotated[Count, Le(100_000)] = 5
     """rows of the ground truth W*"""
     columns: Annotated[Count, Le(100_000)] = 5
@@ -147,7 +149,7 @@ def expected(field: FieldInfo) -> str:
     """What a field accepts, in words: "an integer ≥ 1", "one of gaussian, uniform"."""
     if choices := get_args(field.annotation):
         return "one of " + ", ".join(map(str, choices))
-    noun = {int: "an integer", float: "a number"}.get(cast(type, field.annotation), "true or false")
+    noun = {int: "an integer", float: "a number", bool: "true or false"}.get(cast(type, field.annotation), "text")
     bounds = []
     for bound in field.metadata:
         match bound:
@@ -163,6 +165,12 @@ def expected(field: FieldInfo) -> str:
 def bad_combinations(point: PointSettings) -> Iterator[tuple[str, str, object]]:
     """Fields that are each valid but not together, as (dotted name, what was expected, what came)."""
     problem = point.problem
+    if problem.kind == "file":
+        if not problem.path:
+            yield "problem.path", "the path of an .npz file (problem.kind is file)", problem.path
+        return
+    if problem.path:
+        yield "problem.path", "no path (problem.kind is not file)", problem.path
     smaller = min(problem.rows, problem.columns)
     if problem.rank > smaller:
         yield (

@@ -31,10 +31,12 @@ class Weighted:
 
     def cluster_weights(self) -> Array:
         """Summed weights of the clusters that have draws, the largest draw's weight being 1."""
-        if not len(self.log_weight):
-            return np.empty(0)
-        _, position = np.unique(self.cluster, return_inverse=True)
-        return np.asarray(np.bincount(position, self.relative_weights()), dtype=np.float64)
+        return self._cluster_sums(self.relative_weights())
+
+    def _cluster_sums(self, values: Array) -> Array:
+        """Sums over each cluster that has draws."""
+        sums = np.bincount(self.cluster, values)
+        return np.asarray(sums[np.bincount(self.cluster) > 0], dtype=np.float64)
 
     def relative_weights(self) -> Array:
         """Weights over the largest one."""
@@ -77,8 +79,7 @@ class Weighted:
         weights = self.relative_weights()
         weights /= weights.sum()
         mean = float(weights @ losses)
-        _, position = np.unique(self.cluster, return_inverse=True)
-        deviations = np.bincount(position, weights * (losses - mean))
+        deviations = self._cluster_sums(weights * (losses - mean))
         clusters = len(deviations)
         error = math.sqrt(float(np.square(deviations).sum()) * clusters / (clusters - 1)) if clusters > 1 else math.inf
         return LossSummary(

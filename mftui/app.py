@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
@@ -41,7 +43,7 @@ class Explorer(App[None]):
 
     TITLE = "mftui"
     AUTO_FOCUS = None  # letters are keys at once
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 (Textual declares it so)
     CSS = """
     Explorer { background: $background; }
     #form { width: 44; }
@@ -79,6 +81,10 @@ class Explorer(App[None]):
     def __init__(self, experiment: Experiment, device: str) -> None:
         super().__init__()
         self.live: LiveRun | None = None
+        self._status_bar = StatusBar()
+        self._form = Form(experiment, id="form")
+        self._singular_values = SingularValues(id="singular-values")
+        self._panes: tuple[Pane, ...] = (self._singular_values, Losses(id="losses"), GuessesPane(id="guesses"))
         self._experiment = experiment
         self._device = device
         self._pinned: tuple[int, int] | None = None
@@ -88,13 +94,11 @@ class Explorer(App[None]):
         self._error = ""
 
     def compose(self) -> ComposeResult:
-        yield StatusBar()
+        yield self._status_bar
         with Horizontal(id="body"):
-            yield Form(self._experiment, id="form")
+            yield self._form
             with Grid(id="panes"):
-                yield SingularValues(id="singular-values")
-                yield Losses(id="losses")
-                yield GuessesPane(id="guesses")
+                yield from self._panes
         yield Footer(compact=True, show_command_palette=True)
 
     def on_mount(self) -> None:
@@ -102,6 +106,11 @@ class Explorer(App[None]):
         self.theme_changed_signal.subscribe(self, lambda _: self._show())
         self._show()
         self._start(self._experiment)
+
+    def on_ready(self) -> None:
+        sys.setswitchinterval(0.001)  # 5 ms, the default, is what each file read waits for while a plot is drawn
+        gc.collect()
+        gc.freeze()  # or each full collection goes through every import and widget: a pause of 90 ms
 
     @property
     def main(self) -> Screen[None]:
@@ -117,8 +126,9 @@ class Explorer(App[None]):
             await self._stop_and_wait()
             self._error, self._pinned, self._experiment = "", None, experiment
             try:
-                self.live = await asyncio.to_thread(lambda: LiveRun.start(RunDirectory.create(experiment, self._device)))
-                self.main.query_one(Form).adopt(experiment)
+                run = await asyncio.to_thread(RunDirectory.create, experiment, self._device)
+                self.live = await asyncio.to_thread(LiveRun.start, run)
+                self._form.adopt(experiment)
             except (RunError, OSError) as error:
                 self._error = str(error)
             self._show()
@@ -160,21 +170,23 @@ class Explorer(App[None]):
 
     def _show(self) -> None:
         """Bring every widget up to date; each sends only what changed."""
-        self.main.query_one(StatusBar).show(self._status())
-        if self.live is None:
-            return
-        trial = trial_view(self.live, *self.shown, dark=self.current_theme.dark)
-        for pane in self.main.query(Pane):
-            pane.show(trial)
-        if isinstance(self.screen, ResultsScreen):
+        self._status_bar.show(self._status())
+        self._show_panes(*self._panes)
+        if self.live is not None and isinstance(self.screen, ResultsScreen):
             self.screen.show(self.live.experiment, self.live.results)
+
+    def _show_panes(self, *panes: Pane) -> None:
+        if self.live is not None:
+            trial = trial_view(self.live, *self.shown, dark=self.current_theme.dark)
+            for pane in panes:
+                pane.show(trial)
 
     def _status(self) -> Status:
         live, experiment = self.live, self.live.experiment if self.live else self._experiment
         point, seed = self.shown
         count, first = len(experiment.points), experiment.points[point].problem.seed
         where = f"{experiment.label(point)} ({point + 1}/{count})" if experiment.over else "single point"
-        following = "following the run" if self._pinned is None else "g follows the run"
+        following = "following" if self._pinned is None else "g: follow the run"
         return Status(
             title=experiment.title,
             state="failed" if self._error else "stopping" if self._stopping else live.state if live else "starting",
@@ -188,12 +200,11 @@ class Explorer(App[None]):
     # --- keys --------------------------------------------------------------------------------------------------------
 
     def action_restart(self) -> None:
-        form = self.main.query_one(Form)
-        if form.experiment is None:
-            form.focus_wrong()
+        if (experiment := self._form.check()) is None:
+            self._form.focus_wrong()
             self.notify("the form has something that can't run; it says what", severity="error")
             return
-        self._start(form.experiment)
+        self._start(experiment)
 
     def on_form_applied(self) -> None:
         self.action_restart()
@@ -221,9 +232,8 @@ class Explorer(App[None]):
 
     def action_form(self) -> None:
         self.main.query_one("#body").toggle_class("-toggled")
-        form = self.main.query_one(Form)
-        if form.display:
-            form.focus_first()
+        if self._form.display:
+            self._form.focus_first()
         else:
             self.main.set_focus(None)
 
@@ -234,16 +244,15 @@ class Explorer(App[None]):
         self.main.query_one("#panes").remove_class("-zoomed")
 
     def action_zoom(self, pane_id: str) -> None:
-        panes, pane = self.main.query_one("#panes"), self.main.query_one(f"#{pane_id}")
-        back = panes.has_class("-zoomed") and pane.has_class("-zoomed")
-        for other in self.main.query(Pane):
-            other.set_class(other is pane and not back, "-zoomed")
+        panes = self.main.query_one("#panes")
+        back = panes.has_class("-zoomed") and self.main.query_one(f"#{pane_id}").has_class("-zoomed")
         panes.set_class(not back, "-zoomed")
+        for pane in self._panes:
+            pane.set_class(pane.id == pane_id and not back, "-zoomed")
 
     def action_log_scale(self) -> None:
-        pane = self.main.query_one(SingularValues)
-        pane.log_scale = not pane.log_scale
-        self._show()
+        self._singular_values.log_scale = not self._singular_values.log_scale
+        self._show_panes(self._singular_values)
 
     def action_point(self, by: int) -> None:
         experiment = self.live.experiment if self.live else self._experiment
@@ -279,5 +288,4 @@ class Explorer(App[None]):
 def farewell(live: LiveRun) -> str:
     """Where the run is, and how to go on with one that isn't finished."""
     where = f"{live.run.name}: {live.state}, in {live.run.path}"
-    return where if live.state == "finished" else f"{where}
-go on with: mftui resume {live.run.name}"
+    return where if live.state == "finished" else f"{where}\ngo on with: mftui resume {live.run.name}"

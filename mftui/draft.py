@@ -41,7 +41,7 @@ class Draft:
         return self.texts != self._untouched
 
     def check(self) -> tuple[Experiment | None, dict[str, str]]:
-        """The experiment, or for each field at fault the engine's sentence; "" is the key of what belongs to no field."""
+        """The experiment, or for each field at fault the engine's sentence; "" is for what belongs to no field."""
         if not self.changed:
             return self._experiment, {}
         name = self._experiment.name

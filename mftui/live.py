@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,8 +15,9 @@ from numpy.typing import NDArray
 
 from engine.directory import RunDirectory
 from engine.launch import EXIT_STORE_FULL, start_worker
-from engine.results import TrialResult
+from engine.results import TrialResult, trial_of
 from engine.settings import METHODS, Method
+from engine.store import StoreFullError
 
 State = Literal["starting", "running", "paused", "stopped", "finished", "failed", "interrupted"]
 OVER: frozenset[State] = frozenset({"stopped", "finished", "failed", "interrupted"})
@@ -75,8 +79,11 @@ class Guesses:
     draws: int = 0
     hits: int = 0
     best_training_loss: float = float("inf")
+    stage: int = 0
     generalization_loss: list[float] = field(default_factory=list)
     """of the first draws that passed"""
+    log_weight: list[float] = field(default_factory=list)
+    """of the same draws"""
 
 
 @dataclass(frozen=True)
@@ -86,9 +93,15 @@ class Progress:
     point: int
     seed: int
     done: int
-    total: int
+    """steps or draws made"""
+    fraction: float
     rate: float
     """steps or draws a second, lately; 0 when not known yet"""
+
+    @property
+    def total(self) -> int:
+        """Steps or draws in all, judged by the fraction done; 1 while nothing is."""
+        return round(self.done / self.fraction) if self.fraction else max(self.done, 1)
 
 
 class LiveRun:
@@ -110,13 +123,16 @@ class LiveRun:
         self.progress: dict[Method, Progress] = {}
         self._reader = run.reader()
         self._process = process
-        self._stop_asked = False
         self._history: dict[Method, deque[tuple[float, Progress]]] = {}
 
     @staticmethod
     def start(run: RunDirectory) -> LiveRun:
         """Start a worker on the run and follow it. Raises `RunError` if the run has one already."""
-        return LiveRun(run, start_worker(run))
+        live = LiveRun(run)
+        live._read()  # now, lest the end of an earlier attempt be taken for the end of this one
+        live.state, live.message = "starting", ""
+        live._process = start_worker(run)
+        return live
 
     @property
     def over(self) -> bool:
@@ -125,15 +141,12 @@ class LiveRun:
     def poll(self) -> bool:
         """Read what is new; True if anything was."""
         alive = self._is_alive()  # before reading: what a dead worker wrote is all there
-        events = self._reader.events()
-        for event in events:
-            self._take_event(event)
-        new = [self._take_rows(table) for table in ("gd", "guesses", "samples", "progress")]
+        new = self._read()
         if not alive and not self.over:
             self.state = "interrupted"
             self.message = self._why_it_died()
             return True
-        return bool(events) or any(new)
+        return new
 
     def pause(self) -> None:
         self.run.request("pause")
@@ -142,12 +155,12 @@ class LiveRun:
         self.run.request("continue")
 
     def stop(self) -> None:
-        """Ask the worker to stop. One that is still starting may not look for requests yet, so it gets a signal."""
-        self._stop_asked = True
-        if self._process is not None and self.state == "starting":
-            self._process.terminate()
-        else:
+        """Ask the worker to stop; on a full disk, where nothing can be asked in writing, by a signal."""
+        try:
             self.run.request("stop")
+        except StoreFullError:
+            if (worker := self.run.worker()) is not None:
+                os.kill(worker, signal.SIGTERM)
 
     def wait(self, timeout: float) -> bool:
         """Wait for a worker that we started to end; False if it didn't within `timeout` seconds."""
@@ -164,20 +177,29 @@ class LiveRun:
         return self.run.worker() is not None
 
     def _why_it_died(self) -> str:
-        if self._process is not None and self._process.returncode == EXIT_STORE_FULL:
+        """Why a worker is gone that said nothing in its events."""
+        status = self._process.returncode if self._process is not None else None
+        if status == EXIT_STORE_FULL:
             return f"nothing more could be stored in {self.run.path}: the disk is full, or a quota is"
-        return f"the worker died; see {self.run.log}"
+        if status is not None and status < 0:
+            hint = ", perhaps for want of memory" if status == -signal.SIGKILL else ""
+            return f"the worker was killed by signal {-status}{hint}; see {self.run.log}"
+        return f"{self._last_words()}; see {self.run.log}" if status else f"the worker died; see {self.run.log}"
 
     def _last_words(self) -> str:
-        """Why a worker is gone that said nothing in its events: the end of its log, or the signal that killed it."""
+        """The last line of the worker's log."""
         try:
-            lines = self.run.log.read_text(encoding="utf-8", errors="replace").split("\n")
+            lines = self.run.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        said = [line.strip() for line in lines if line.strip()]
-        code = self._process.returncode if self._process is not None else None
-        killed = f"the worker was killed by signal {-code}" if code is not None and code < 0 else "the worker died"
-        return f"{said[-1]} (the worker died, see {self.run.log})" if said else killed
+        return lines[-1] if lines else "the worker died"
+
+    def _read(self) -> bool:
+        events = self._reader.events()
+        for event in events:
+            with suppress(KeyError, TypeError):  # a damaged line that is still JSON tells nothing
+                self._take_event(event)
+        return any([bool(events), *(self._take_rows(table) for table in ("gd", "guesses", "samples", "progress"))])
 
     def _take_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -192,8 +214,7 @@ class LiveRun:
             case "truth":
                 self.truth[event["point"], event["seed"]] = event["singular_values"]
             case "trial":
-                content = {key: value for key, value in event.items() if key not in ("event", "time")}
-                self.results.append(TrialResult.from_json(content))
+                self.results.append(trial_of(event))
 
     def _take_rows(self, table: str) -> bool:
         rows = self._reader.rows(table)
@@ -216,24 +237,32 @@ class LiveRun:
         for row in rows:
             guesses = self.guesses.setdefault(_trial(row), Guesses())
             draws, hits, best = row[3:]
-            if draws < guesses.draws:  # a resumed run began this trial anew
+            if draws <= guesses.draws:  # a resumed run began this trial anew
                 guesses.generalization_loss.clear()
+                guesses.log_weight.clear()
             guesses.draws, guesses.hits, guesses.best_training_loss = int(draws), int(hits), float(best)
 
     def _take_samples(self, rows: NDArray[np.float64]) -> None:
         for row in rows:
-            self.guesses.setdefault(_trial(row), Guesses()).generalization_loss.append(float(row[4]))
+            guesses = self.guesses.setdefault(_trial(row), Guesses())
+            if row[3] != guesses.stage:  # another sampler took over: what passed before no longer counts
+                guesses.stage = int(row[3])
+                guesses.generalization_loss.clear()
+                guesses.log_weight.clear()
+            guesses.generalization_loss.append(float(row[5]))
+            guesses.log_weight.append(float(row[6]))
 
     def _take_progress(self, rows: NDArray[np.float64]) -> None:
-        for time, point, method, seed, done, total in rows.tolist():
+        for time, point, method, seed, done, fraction in rows.tolist():
             name = METHODS[int(method)]
             history = self._history.setdefault(name, deque(maxlen=_RATE_WINDOW))
-            if history and (history[-1][1].point, history[-1][1].seed) != (int(point), int(seed)):
+            last = history[-1][1] if history else None
+            if last and ((last.point, last.seed) != (int(point), int(seed)) or done < last.done):
                 history.clear()
             rate = 0.0
             if history and time > history[0][0]:
                 rate = (done - history[0][1].done) / (time - history[0][0])
-            progress = Progress(int(point), int(seed), int(done), int(total), rate)
+            progress = Progress(int(point), int(seed), int(done), fraction, rate)
             history.append((time, progress))
             self.progress[name] = progress
 

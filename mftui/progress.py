@@ -63,7 +63,7 @@ def _table(live: LiveRun) -> Table:
         progress = live.progress.get(method)
         if progress is None:
             continue
-        fraction = progress.done / progress.total
+        fraction = progress.fraction
         filled = round(fraction * BAR_CELLS)
         unit = "steps" if method == "gd" else "draws"
         rate = f"{format_count(progress.rate)} {unit}/s" if progress.rate else ""
@@ -73,7 +73,7 @@ def _table(live: LiveRun) -> Table:
             live.experiment.label(progress.point),
             f"seed {progress.seed}" if method != "gd" else f"{live.experiment.seeds} seeds",
             Text.assemble(("━" * filled, "green"), ("─" * (BAR_CELLS - filled), "dim")),
-            f"{format_count(progress.done)}/{format_count(progress.total)}",
+            format_count(progress.done),
             rate,
             left,
             _what_it_sees(live, method),

@@ -1,23 +1,24 @@
 """Picks a sampler by applicability, cost and reliability, says which and why, and falls back when a pick fails.
 
-First a pilot: rejection (collapsed where that applies) of `PILOT_DRAWS` guesses. If hits are so frequent that the rest
-is cheap, it simply goes on. Otherwise conditioning on the last layer if it applies; it is watched, and given up for
-splitting when its weights prove heavy-tailed or when it finds nothing. Every decision is a function of counts, never of
-the clock, so that equal runs decide alike.
+First a pilot: rejection (collapsed where that is cheaper) of `PILOT_DRAWS` guesses. If hits are so frequent that the
+rest is cheap, it simply goes on. Otherwise conditioning on the last layer if it applies; it is watched, and given up
+for splitting when its weights prove heavy-tailed or when it finds nothing. Every decision is a function of counts,
+never of the clock, so that equal runs decide alike.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
 
+from engine.applicability import refusal
 from engine.results import GuessRecord
 from engine.samplers.collapsed import Collapsed
 from engine.samplers.conditional import MAX_PARETO_K, MIN_EFFECTIVE_SAMPLES, Conditional
 from engine.samplers.interface import GuessState, Sampler, Target
 from engine.samplers.rejection import Rejection
 from engine.samplers.splitting import Splitting
-from engine.settings import PointSettings, SamplerName
+from engine.settings import SamplerName
 
 PILOT_DRAWS = 100_000
 CHEAP_DRAWS = 1_000_000
@@ -25,14 +26,12 @@ CHEAP_DRAWS = 1_000_000
 FAIR_TRIAL = 50_000
 """features after which the conditional sampler must be on its way to reliable weights"""
 
-Stage = Literal["rejection", "collapsed", "conditional", "splitting"]
-
 
 @dataclass(frozen=True)
 class AutoState(GuessState):
     """The sampler at work, its state, and why it is at work. The outer fields mirror the inner ones."""
 
-    sampler: Stage = "rejection"
+    sampler: SamplerName = "rejection"
     inner: GuessState = field(default_factory=GuessState)
     choice: str = ""
     piloting: bool = False
@@ -48,13 +47,11 @@ class Auto:
         "splitting": Splitting(),
     }
 
-    def refuses(self, point: PointSettings) -> str | None:
-        return None
-
     def init(self, target: Target) -> AutoState:
         if target.point.gnc.mode == "first_hit":
             return AutoState(sampler="rejection", choice="rejection: a first hit is a matter of literal guesses")
-        pilot: Stage = "rejection" if self._samplers["collapsed"].refuses(target.point) else "collapsed"
+        cheaper = target.point.model.width > target.point.problem.columns and not refusal("collapsed", target.point)
+        pilot: SamplerName = "collapsed" if cheaper else "rejection"
         return AutoState(sampler=pilot, inner=self._samplers[pilot].init(target), piloting=True)
 
     def step(self, target: Target, state: AutoState) -> AutoState:
@@ -89,10 +86,9 @@ class Auto:
             choice = f"{state.sampler}: hits are frequent ({hits:,} in {draws:,} guesses)"
             return replace(state, piloting=False, choice=choice)
         found = f"{hits:,} hits in {draws:,} guesses"
-        refusal = self._samplers["conditional"].refuses(target.point)
-        if refusal is None:
-            return self._switch(target, state, "conditional", f"conditional: {found}, and the prior is Gaussian")
-        return self._switch(target, state, "splitting", f"splitting: {found}, and {refusal}")
+        if why_not := refusal("conditional", target.point):
+            return self._switch(target, state, "splitting", f"splitting: {found}, and {why_not}")
+        return self._switch(target, state, "conditional", f"conditional: {found}, and the prior is Gaussian")
 
     def _after_the_end(self, target: Target, state: AutoState) -> AutoState:
         if state.sampler == "conditional" and not self._samplers["conditional"].record(target, state.inner).reliable:
@@ -107,7 +103,7 @@ class Auto:
         )
         return self._switch(target, state, "splitting", f"splitting: {why}")
 
-    def _switch(self, target: Target, state: AutoState, sampler: Stage, choice: str) -> AutoState:
+    def _switch(self, target: Target, state: AutoState, sampler: SamplerName, choice: str) -> AutoState:
         """Begin anew with another sampler; what the last one found is not mixed in."""
         return _showing(
             AutoState(
@@ -129,16 +125,5 @@ def _promising(target: Target, inner: GuessState) -> bool:
 
 def _showing(state: AutoState) -> AutoState:
     """The same, its outer fields those of the sampler at work, for whoever watches."""
-    inner = state.inner
-    return replace(
-        state,
-        step=inner.step,
-        draws=inner.draws + state.spent,
-        clusters=inner.clusters,
-        best_training_loss=inner.best_training_loss,
-        training_loss=inner.training_loss,
-        generalization_loss=inner.generalization_loss,
-        log_weight=inner.log_weight,
-        cluster=inner.cluster,
-        matrices=inner.matrices,
-    )
+    mirrored: dict[str, Any] = {each.name: getattr(state.inner, each.name) for each in fields(GuessState)}
+    return replace(state, **{**mirrored, "stage": state.stage, "draws": state.inner.draws + state.spent})

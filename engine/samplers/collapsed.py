@@ -21,11 +21,6 @@ from engine.settings import PointSettings, SamplerName
 class Collapsed(Rejection):
     name: SamplerName = "collapsed"
 
-    def refuses(self, point: PointSettings) -> str | None:
-        if point.gnc.prior != "gaussian":
-            return f"collapsed needs the Gaussian prior, not {point.gnc.prior}; rejection and splitting take any"
-        return None
-
     def numbers_per_draw(self, point: PointSettings) -> int:
         columns, width, hidden = point.problem.columns, point.model.width, point.model.depth - 1
         if width <= columns:

@@ -50,25 +50,12 @@ ROULETTE = (0.3, 0.05)
 """a feature's chance to be kept at the mean evidence, and at least"""
 SCREENING_SCALE = 1.4
 BLOCKS_PER_STEP = 8
-MAX_OBSERVATIONS = 300
 MAX_PARETO_K = 0.7
 MIN_EFFECTIVE_SAMPLES = 100
 MAX_SHARE = 0.1
 
 
 class Conditional:
-    def refuses(self, point: PointSettings) -> str | None:
-        if point.gnc.prior != "gaussian":
-            return f"conditional needs the Gaussian prior, not {point.gnc.prior}; splitting takes any"
-        if point.gnc.mode == "first_hit":
-            return "conditional makes no literal guesses to count up to a first hit; rejection does"
-        if point.problem.measurements > MAX_OBSERVATIONS:
-            return (
-                f"conditional factors an n×n matrix a draw, too much for {point.problem.measurements} measurements "
-                f"(at most {MAX_OBSERVATIONS}); splitting needs none"
-            )
-        return None
-
     def init(self, target: Target) -> GuessState:
         return GuessState()
 

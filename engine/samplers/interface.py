@@ -67,7 +67,7 @@ class Draws:
     best_training_loss: float
     training_loss: Float[Tensor, " hit"]
     generalization_loss: Float[Tensor, " hit"]
-    matrices: Float[Tensor, "hit mn"]
+    matrices: Float[Tensor, "kept mn"]
     """the end-to-end matrices of the first few hits"""
     log_weight: Float[Tensor, " hit"]
     cluster: Int[Tensor, " hit"]
@@ -159,10 +159,6 @@ class GuessState:
 @runtime_checkable
 class Sampler(Protocol):
     """A way to draw from the posterior P(· | L_train < ε_train)."""
-
-    def refuses(self, point: PointSettings) -> str | None:
-        """Why it can't serve these settings, and which sampler can; None if it can."""
-        ...
 
     def init(self, target: Target) -> Any:
         """A `GuessState`, or the sampler's own extension of it."""

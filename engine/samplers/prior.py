@@ -7,14 +7,10 @@ import math
 from engine.results import GuessRecord, Interval
 from engine.samplers.interface import GuessState, Target
 from engine.samplers.rejection import Rejection
-from engine.settings import PointSettings
 
 
 class Prior:
     _rejection = Rejection()
-
-    def refuses(self, point: PointSettings) -> str | None:
-        return None
 
     def init(self, target: Target) -> GuessState:
         return GuessState()

@@ -36,9 +36,6 @@ class Rejection:
 
     name: SamplerName = "rejection"
 
-    def refuses(self, point: PointSettings) -> str | None:
-        return None
-
     def numbers_per_draw(self, point: PointSettings) -> int:
         """Random numbers in one guess."""
         return sum(rows * columns for rows, columns in factor_shapes(point))

@@ -64,11 +64,6 @@ class SplittingState(GuessState):
 
 
 class Splitting:
-    def refuses(self, point: PointSettings) -> str | None:
-        if point.gnc.mode == "first_hit":
-            return "splitting makes no literal guesses to count up to a first hit; rejection does"
-        return None
-
     def init(self, target: Target) -> SplittingState:
         return SplittingState()
 

@@ -11,16 +11,17 @@ import sys
 def doctor() -> None:
     """Versions, devices, memory, terminal; advice where something is missing or slow."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
     advice: list[str] = []
     table = Table.grid(padding=(0, 2))
     for name, value in [*_software(advice), *_machine(advice), *_terminal(advice)]:
-        table.add_row(f"[bold]{name}[/bold]", value)
+        table.add_row(f"[bold]{name}[/bold]", escape(value))
     console.print(table)
     for line in advice:
-        console.print(f"[yellow]advice:[/yellow] {line}")
+        console.print(f"[yellow]advice:[/yellow] {escape(line)}")
     if not advice:
         console.print("[green]nothing to complain about[/green]")
 
@@ -42,8 +43,10 @@ def _machine(advice: list[str]) -> list[tuple[str, str]]:
     import subprocess
     import time
 
+    from engine.launch import PYTHON_M
+
     started = time.monotonic()
-    probe = subprocess.run([sys.executable, "-m", "engine.environment"], capture_output=True, text=True, check=False)
+    probe = subprocess.run([*PYTHON_M, "engine.environment"], capture_output=True, text=True, check=False)
     seconds = time.monotonic() - started
     rows = [("cores", str(len(os.sched_getaffinity(0)))), ("memory", _memory())]
     if probe.returncode != 0:
@@ -91,7 +94,7 @@ def _terminal(advice: list[str]) -> list[tuple[str, str]]:
     if remote == "over SSH":
         advice.append("on a slow link use ssh -C, and tmux so that the screen survives a cut")
     runs = runs_directory()
-    free = shutil.disk_usage(_existing_parent(str(runs))).free
+    free = shutil.disk_usage(_existing_parent(os.path.abspath(runs))).free
     if free < 1 << 30:
         advice.append(f"less than 1 GiB is free where runs are stored ({runs})")
     return [

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mftui.live import LiveRun
 
 POLL_SECONDS = 0.1
+EXIT_SECONDS = 10.0
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
@@ -41,10 +42,12 @@ def run(
     Ctrl-C stops cleanly and keeps what is finished. Exit status: 0 finished, 1 failed, 2 bad input, 130 stopped.
     """
     from engine.directory import RunDirectory
+    from engine.launch import check_device
     from engine.preset import load
 
-    directory = RunDirectory.create(load(preset, overrides(settings, seed)), device, out)
-    _follow(directory, json=json, quiet=quiet)
+    experiment = load(preset, overrides(settings, seed))
+    check_device(device)
+    _follow(RunDirectory.create(experiment, device, out), json=json, quiet=quiet)
 
 
 def resume(
@@ -81,6 +84,7 @@ def _follow(directory: RunDirectory, *, json: bool, quiet: bool) -> None:
                 time.sleep(POLL_SECONDS)
     finally:
         signal.signal(signal.SIGINT, previous)
+    live.wait(EXIT_SECONDS)  # so that the run can be resumed at once
     _print_results(live, json=json)
     _end(live, interrupted)
 
@@ -100,7 +104,7 @@ def _print_results(live: LiveRun, *, json: bool) -> None:
         Console(width=wide_enough).print(results_table(live.experiment, live.results))
         diagnostics = Console(stderr=True)
         for remark in remarks(summarize(live.experiment, live.results)):
-            diagnostics.print(remark)
+            diagnostics.print(remark, soft_wrap=True)
 
 
 def _end(live: LiveRun, interrupted: bool) -> None:

@@ -1,0 +1,163 @@
+"""Guess & Check: how it goes, and the generalization loss under the prior and under G&C, with GD marked."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Static
+
+from engine.results import binomial_interval
+from engine.settings import METHOD_LABELS, METHODS, Method
+from mftui.formatting import NOTHING, format_acceptance, format_count, format_loss
+from mftui.live import Guesses
+from mftui.views.axes import Axis
+from mftui.views.palette import color
+from mftui.views.pane import Pane
+from mftui.views.plotting import Chart, Label, Line
+from mftui.views.trial import TrialView
+
+_COUNTING = ("rejection", "collapsed")
+"""samplers whose hits over draws estimate P(hit) as they come; the others say it at the end"""
+MOST_BINS = 40
+MOST_DECADES = 6
+"""shown below the largest loss: the far tail and GD's 1e-20 would squeeze everything else"""
+
+
+class GuessesPane(Pane):
+    """Numbers on the left, histogram on the right."""
+
+    DEFAULT_CSS = """
+    GuessesPane #guess-numbers { width: 40; height: 100%; padding: 0 1; }
+    GuessesPane Horizontal { height: 1fr; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.numbers = Static(id="guess-numbers")
+        self.border_title = "[b]3[/b] Guess & Check · generalization loss of the draws"
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield self.numbers
+            yield self.plot
+        yield self.note
+
+    def show(self, trial: TrialView) -> None:
+        self.start_anew(trial.key)
+        legend = {method: f"[{color(method, trial.dark)}]━ {METHOD_LABELS[method]}[/]" for method in METHODS}
+        self.subtitle(" · ".join(legend.values()))
+        self.numbers.update(numbers_table(trial), layout=False)
+        self.say(_remark(trial))
+        self.plot.show(self.chart(trial))
+
+    def chart(self, trial: TrialView) -> Chart:
+        """Share of the draws per bin, the same bins for both; GD's loss upright, at the edge if off the scale."""
+        methods: tuple[Method, ...] = ("prior", "gnc")
+        samples = {method: _losses(trial, method) for method in methods}
+        everything = np.log10(np.concatenate([losses for losses, _ in samples.values()]))
+        smallest, largest = np.quantile(everything, (0.002, 0.998)).tolist() if len(everything) else (-2.0, 0.0)
+        low, high = self.x_limits.decades(max(smallest, largest - MOST_DECADES), largest)
+        per_decade = max(count for count in (2, 5, 10, 20) if count * (high - low) <= MOST_BINS or count == 2)
+        edges = np.linspace(low, high, (high - low) * per_decade + 1)
+        lines, tallest = [], 0.0
+        for method, (losses, weights) in samples.items():
+            if len(losses):
+                shares = 100 * np.histogram(np.log10(losses).clip(low, high), edges, weights=weights)[0]
+                tallest = max(tallest, float(shares.max()))
+                lines.append(_outline(edges, shares, color(method, trial.dark)))
+        top = self.y_limits.from_zero(tallest or 10.0, 100.0)[1]
+        labels = []
+        if (gd := _log10_gd(trial)) is not None:
+            at = min(max(gd, low), high)
+            lines.append(Line((at, at), (0.0, top), color("gd", trial.dark)))
+            arrow = "" if at == gd else "◂ " if gd < low else "▸ "
+            labels.append(Label(f" {arrow}GD", at, top * 0.97, color("gd", trial.dark)))
+        return Chart(Axis(low, high, "decades"), Axis(0.0, top, "percent"), tuple(lines), tuple(labels))
+
+
+def numbers_table(trial: TrialView) -> Table:
+    """Guesses so far and a second, best training loss, hits, acceptance, and every method's generalization loss."""
+    settings, result = trial.settings.gnc, trial.results.get("gnc")
+    gnc, progress = trial.guesses.get("gnc"), trial.progress.get("gnc")
+    running = progress is not None and progress.fraction < 1
+    far = f"  ({progress.fraction:.0%})" if progress and running else ""
+    best = gnc.best_training_loss if gnc and math.isfinite(gnc.best_training_loss) else None
+    rows: list[tuple[str | Text, str]] = [
+        ("guesses", f"{format_count(gnc.draws if gnc else 0)}{far}"),
+        ("a second", format_count(progress.rate) if progress and running and progress.rate else NOTHING),
+        ("best L_train", f"{format_loss(best)}  (ε {settings.eps_train:g})"),
+        ("hits", f"{gnc.hits:,}" if gnc else NOTHING),
+        ("P(hit)", _acceptance(trial)),
+        ("sampler", result.guesses.sampler if result and result.guesses else settings.sampler),
+    ]
+    for method in METHODS:
+        note = f"train {format_loss(_training_loss(trial))}" if method == "gd" else "mean"
+        name = Text.assemble("L_gen ", (METHOD_LABELS[method], color(method, trial.dark)))
+        rows.append((name, f"{format_loss(_generalization_loss(trial, method))}  ({note})"))
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _acceptance(trial: TrialView) -> str:
+    result, gnc = trial.results.get("gnc"), trial.guesses.get("gnc")
+    if result and result.guesses:
+        return format_acceptance(result.guesses.log10_acceptance)
+    if gnc and gnc.draws and trial.settings.gnc.sampler in _COUNTING:
+        return format_acceptance(binomial_interval(gnc.hits, gnc.draws))
+    return NOTHING
+
+
+def _generalization_loss(trial: TrialView, method: Method) -> float | None:
+    """The result once there is one; until then GD's present loss, or the mean over the draws kept so far."""
+    if result := trial.results.get(method):
+        return result.generalization_loss
+    if method == "gd":
+        value = float(trial.curve[-1, 2]) if len(trial.curve) else math.nan
+        return value if math.isfinite(value) else None
+    losses, weights = _losses(trial, method)
+    return float(np.average(losses, weights=weights)) if len(losses) else None
+
+
+def _training_loss(trial: TrialView) -> float | None:
+    """Of gradient descent, now."""
+    value = float(trial.curve[-1, 1]) if len(trial.curve) else math.nan
+    return value if math.isfinite(value) else None
+
+
+def _log10_gd(trial: TrialView) -> float | None:
+    value = _generalization_loss(trial, "gd")
+    return math.log10(value) if value is not None and value > 0 else None
+
+
+def _losses(trial: TrialView, method: Method) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Losses that a log axis can show, and their weights, which sum to 1."""
+    guesses = trial.guesses.get(method) or Guesses()
+    losses = np.array(guesses.generalization_loss, dtype=np.float64)
+    log_weights = np.array(guesses.log_weight, dtype=np.float64)
+    fine = np.isfinite(losses) & (losses > 0) & (log_weights > -np.inf)
+    weights = np.exp(log_weights[fine] - log_weights[fine].max(initial=-np.inf))
+    return losses[fine], weights / weights.sum()
+
+
+def _outline(edges: NDArray[np.float64], shares: NDArray[np.float64], hue: str) -> Line:
+    """The steps of a histogram, down to the axis at both ends."""
+    x = np.repeat(edges, 2)
+    y = np.concatenate([[0.0], np.repeat(shares, 2), [0.0]])
+    return Line(tuple(x.tolist()), tuple(y.tolist()), hue)
+
+
+def _remark(trial: TrialView) -> str:
+    result = trial.results.get("gnc")
+    if result is not None and result.outcome != "finished":
+        return result.message
+    return ""

@@ -1,0 +1,50 @@
+"""The keys, read off the bindings themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.table import Table
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+_IN_THE_FORM = [
+    ("tab ↑ ↓", "move between fields"),
+    ("← →", "previous or next value of a choice"),
+    ("enter", "start a run with what is in the form"),
+    ("escape", "leave the form, so that letters are keys again"),
+]
+
+
+class HelpScreen(ModalScreen[None]):
+    """Every key with what it does."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; }
+    HelpScreen VerticalScroll { width: 72; max-width: 100%; height: auto; max-height: 100%;
+                                border: round $primary; padding: 0 2; background: $surface; }
+    HelpScreen Static { height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q", "dismiss", "Back")]
+
+    def __init__(self, bindings: Iterable[Binding]) -> None:
+        super().__init__()
+        self._keys = list(bindings)
+
+    def compose(self) -> ComposeResult:
+        table = Table.grid(padding=(0, 3))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column()
+        for binding in self._keys:
+            table.add_row(binding.key_display or binding.key, binding.tooltip or binding.description)
+        table.add_row()
+        for keys, meaning in _IN_THE_FORM:
+            table.add_row(keys, meaning)
+        with VerticalScroll() as box:
+            box.border_title = "keys"
+            box.border_subtitle = "escape closes"
+            yield Static(table)
