@@ -19,7 +19,6 @@ from torch import Tensor
 
 from engine.batch_last import cholesky, matmul, solve_lower, solve_lower_transposed
 from engine.randomness import Stream
-from engine.samplers.interface import Target
 
 _NODES, _NODE_WEIGHTS = (torch.from_numpy(x) for x in np.polynomial.legendre.leggauss(48))
 
@@ -51,16 +50,12 @@ class PosteriorDraws:
 class Conditioner:
     """The measurements of one data set, prepared for conditioning."""
 
-    def __init__(self, target: Target, noise: float) -> None:
-        """`noise` is γ, the variance of the pseudo-observation's noise."""
-        problem = target.point.problem
-        self.rows, self.columns = problem.rows, problem.columns
+    def __init__(self, design: Float[Tensor, "obs m n"], targets: Float[Tensor, " obs"], noise: float) -> None:
+        """`design` holds A_1 … A_obs, `targets` is y, `noise` is γ, the variance of the pseudo-observation's noise."""
+        self.rows, self.columns = design.shape[1:]
         self.noise = noise
-        self.targets: Float[Tensor, " obs"] = target.problem.targets[0].double()
-        self.design: Float[Tensor, "obs mn"] = (
-            target.problem.measurements.dense(self.rows * self.columns)[0].double().to(target.device)
-        )
-        design = self.design.view(-1, self.rows, self.columns)
+        self.targets = targets
+        self.design: Float[Tensor, "obs mn"] = design.flatten(1)
         pairs = torch.einsum("ipa,jpb->ijab", design, design)
         self._upper = torch.triu_indices(self.columns, self.columns)
         a, b = self._upper
@@ -137,11 +132,11 @@ def log_radial_integral(
 ) -> Float[Tensor, "*batch"]:
     """log I_d(α, β), I_d = ∫₀^∞ r^(d−1) exp(−α r²/2 + β r) dr, for α > 0, d ≥ 1.
 
-    Gauss–Legendre with 48 nodes. The integrand's logarithm has second derivative ≤ −α everywhere, so that beyond
-    9/√α from its mode it is under e^(−40) of its peak.
+    Gauss–Legendre with 48 nodes, right to 1e−8. The integrand's logarithm has second derivative ≤ −α everywhere, so
+    that beyond 8/√α from its mode it is under e^(−32) of its peak.
     """
     mode = (linear + torch.sqrt(linear * linear + 4 * quadratic * (degrees - 1))) / (2 * quadratic)
-    reach = 9 / quadratic.sqrt()
+    reach = 8 / quadratic.sqrt()
     low = (mode.clamp_min(0) - reach).clamp_min(0)
     half = (mode.clamp_min(0) + reach - low) / 2
     nodes = _NODES.to(quadratic.device).view(-1, *[1] * quadratic.dim())

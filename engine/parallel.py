@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,25 @@ from typing import TypeVar
 import torch
 
 Result = TypeVar("Result")
+
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+
+
+def keep_freed_memory() -> None:
+    """Tell the C library (glibc; elsewhere nothing happens) to keep what is freed, in one arena.
+
+    Blocks of a few megabytes come and go a thousand times a second. Given back to the system and faulted in anew each
+    time, they cost 100 of 350 ns a guess at width 5, depth 2.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    mallopt(_M_ARENA_MAX, 1)
+    mallopt(_M_MMAP_THRESHOLD, 1 << 25)
+    mallopt(_M_TOP_PAD, 1 << 26)
+    mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def cores(device: torch.device) -> int:

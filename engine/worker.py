@@ -55,9 +55,11 @@ def _work(run: RunDirectory, writer: store.Writer, requests: _Requests, trials: 
     import torch
 
     from engine.environment import fingerprint, resolve_device
+    from engine.parallel import keep_freed_memory
     from engine.run import execute
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     try:
         device = resolve_device(run.device)
         attempt = store.attempts(run.path)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine import parallel
 from engine.results import binomial_interval
-from engine.samplers import rejection
 from engine.samplers.interface import Target
 from engine.samplers.rejection import Rejection
 from tests.targets import run, target
@@ -27,11 +27,9 @@ def _plain_loop(trial: Target, draws: int) -> tuple[int, float, float]:
     generator = np.random.default_rng(12345)
     m, n, k, depth = settings.problem.rows, settings.problem.columns, settings.model.width, settings.model.depth
     sizes = [n, *[k] * (depth - 1), m]
-    basis = np.eye(m * n).reshape(-1, m, n)
-    import torch
-
-    measured = problem.measurements.apply(torch.as_tensor(basis)[None].to(trial.dtype))[0].numpy().T
-    held_out = problem.held_out.apply(torch.as_tensor(basis)[None].to(trial.dtype))[0].numpy().T
+    measured = problem.measurements.dense(m * n)[0].numpy()
+    held_out = problem.held_out.dense(m * n)[0].numpy()
+    assert problem.truth is not None
     truth = problem.truth[0].numpy().ravel()
     losses = []
     for _ in range(draws):
@@ -58,7 +56,7 @@ def _plain_loop(trial: Target, draws: int) -> tuple[int, float, float]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_acceptance_and_posterior_mean_agree_with_a_plain_numpy_loop(case: dict[str, Any]) -> None:
-    trial = target(draws=200_000, **case)
+    trial = target(draws=200_000, effective_samples=200_000, **case)
     state = run(Rejection(), trial)
     record = Rejection().record(trial, state)
     draws = 20_000
@@ -73,7 +71,7 @@ def test_acceptance_and_posterior_mean_agree_with_a_plain_numpy_loop(case: dict[
 
 
 def test_every_hit_is_under_the_threshold_and_the_best_is_the_least() -> None:
-    trial = target(eps_train=0.1, draws=30_000)
+    trial = target(eps_train=0.1, draws=30_000, effective_samples=30_000)
     state = run(Rejection(), trial)
     assert state.draws == 30_000
     assert float(state.training_loss.max()) < 0.1
@@ -81,10 +79,10 @@ def test_every_hit_is_under_the_threshold_and_the_best_is_the_least() -> None:
 
 
 def test_the_draws_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    trial = target(eps_train=0.1, draws=100_000, width=20)
+    trial = target(eps_train=0.1, draws=100_000, effective_samples=100_000, width=20)
     states = []
     for cores in (1, 3):
-        monkeypatch.setattr(rejection, "_cores", lambda device, cores=cores: cores)
+        monkeypatch.setattr(parallel, "cores", lambda device, cores=cores: cores)
         states.append(run(Rejection(), trial))
     assert states[0].hits == states[1].hits > 0
     assert states[0].generalization_loss.tolist() == states[1].generalization_loss.tolist()

@@ -8,11 +8,14 @@ from scipy.stats import binomtest
 
 from engine import preset
 from engine.results import (
+    HISTOGRAM_EDGES,
     GuessRecord,
     Interval,
     LossSummary,
     TrialResult,
     binomial_interval,
+    geometric_interval,
+    histogram,
     summarize,
     summarize_losses,
 )
@@ -36,6 +39,23 @@ def test_a_loss_summary_is_mean_standard_error_and_quantiles() -> None:
     assert summary.quantiles[2] == 3
 
 
+def test_a_histogram_holds_all_the_weight_outside_values_in_the_end_bins() -> None:
+    shares = histogram(np.array([0.0, 1e-20, 1.0, 1e20]), np.array([0.1, 0.2, 0.3, 0.4]))
+    assert len(shares) == len(HISTOGRAM_EDGES) - 1
+    assert sum(shares) == pytest.approx(1)
+    assert shares[0] == pytest.approx(0.3)
+    assert shares[-1] == pytest.approx(0.4)
+    assert shares[int(np.searchsorted(HISTOGRAM_EDGES, 0.0, "right")) - 1] == pytest.approx(0.3)
+
+
+def test_the_geometric_interval_covers_at_its_level() -> None:
+    """At the ends of the interval, seeing so late or so early a first success has probability 2.5 %."""
+    interval = geometric_interval(40)
+    low, high = 10**interval.low, 10**interval.high
+    assert 1 - (1 - low) ** 40 == pytest.approx(0.025)
+    assert (1 - high) ** 39 == pytest.approx(0.025)
+
+
 def test_one_loss_tells_nothing_of_its_standard_error() -> None:
     assert summarize_losses(np.array([0.5])).standard_error == math.inf
 
@@ -44,9 +64,10 @@ def _gnc(seed: int, loss: float | None, acceptance: Interval) -> TrialResult:
     record = GuessRecord(
         sampler="rejection",
         draws=100,
+        hits=1,
         effective_sample_size=1.0,
         log10_acceptance=acceptance,
-        generalization_loss=None if loss is None else LossSummary(loss, math.inf, (loss,) * 5),
+        generalization_loss=None if loss is None else LossSummary(loss, math.inf, (loss,) * 5, (0.5, 0.5)),
         best_training_loss=0.1,
         reliable=False,
         advice="raise gnc.draws",

@@ -101,7 +101,10 @@ class Conditional:
 
 @lru_cache(maxsize=4)
 def _conditioner(target: Target) -> Conditioner:
-    return Conditioner(target, NOISE_PER_THRESHOLD * target.point.gnc.eps_train)
+    rows, columns = target.point.problem.rows, target.point.problem.columns
+    design = target.problem.measurements.dense(rows * columns)[0].double().to(target.device)
+    noise = NOISE_PER_THRESHOLD * target.point.gnc.eps_train
+    return Conditioner(design.view(-1, rows, columns), target.problem.targets[0].double(), noise)
 
 
 def _features_per_block(point: PointSettings) -> int:
