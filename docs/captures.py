@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import tempfile
 import time
@@ -14,7 +15,7 @@ from mftui.app import Explorer
 
 PICTURE = Path(__file__).parent / "explorer.svg"
 SIZE = (160, 45)
-SETTINGS = ["gnc.sampler=rejection", "gnc.draws=8_000_000", "gnc.effective_samples=8_000_000"]
+SETTINGS = ["gnc.sampler=rejection", "gnc.eps_train=0.1", "gnc.draws=8_000_000", "gnc.effective_samples=8_000_000"]
 """plain guessing that lasts as long as the descent, so that both are seen at work"""
 PATIENCE_SECONDS = 120.0
 
@@ -28,13 +29,19 @@ def worth_showing(app: Explorer) -> bool:
     return bool(curve and curve.steps[-1] >= 4_000 and guesses and len(guesses.generalization_loss) >= 2_000)
 
 
+def self_contained(svg: str) -> str:
+    """Without the fonts that Textual's pictures load from elsewhere: the reader's own monospaced font serves."""
+    svg = re.sub(r"@font-face\s*{[^}]*}", "", svg)
+    return svg.replace("Fira Code", "DejaVu Sans Mono, Menlo, Consolas")
+
+
 async def capture() -> None:
     app = Explorer(load("quick-start", SETTINGS), "cpu")
     async with app.run_test(size=SIZE) as pilot:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not worth_showing(app) and time.monotonic() < deadline:
             await pilot.pause(0.1)
-        app.save_screenshot(str(PICTURE))
+        PICTURE.write_text(self_contained(app.export_screenshot()), encoding="utf-8")
         await app.action_quit()
 
 

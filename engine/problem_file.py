@@ -68,7 +68,7 @@ def read(path: Path) -> ProblemFile:
 
 def _arrays(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ProblemFileError("expected an .npz archive of several arrays, got a single array")
             unknown = sorted(set(archive.files) - set(NAMES))
