@@ -74,7 +74,8 @@ class RunDirectory:
             store.write_atomically(path / "run.json", store.to_json(about, indent=2).encode() + b"\n")
         except OSError as error:
             with suppress(OSError):  # a directory that was never a run must not be in the way of the next try
-                spec.unlink(missing_ok=True)
+                for copied in [spec, *path.glob("problem-*")]:
+                    copied.unlink(missing_ok=True)
                 path.rmdir()
             raise RunError(f"{path}: can't make the run directory: {error.strerror or error}") from None
         return RunDirectory(path=path.absolute(), experiment=experiment, device=device)
@@ -171,16 +172,20 @@ class RunDirectory:
 
 def _with_own_files(experiment: Experiment, folder: Path) -> Experiment:
     """The experiment with its problem files copied into the run's folder: a run holds all it depends on."""
-    paths = sorted({point.problem.path for point in experiment.points if point.problem.path})
-    if not paths:
-        return experiment
-    own = {path: f"problem-{index}.npz" for index, path in enumerate(paths)}
-    for path, name in own.items():
-        store.write_atomically(folder / name, Path(path).read_bytes())
-    names = [own[point.problem.path] for point in experiment.points]
     document = deepcopy(dict(experiment.document))
-    if experiment.over == "problem.path":
-        document["sweep"]["values"] = names
-    else:
-        document["problem"]["path"] = names[0] if len(own) == 1 else names
+    for key, stem in (("path", "problem"), ("test_path", "test")):
+        given = [getattr(point.problem, key) for point in experiment.points]
+        own = {path: f"{stem}-{index}{_suffix(path)}" for index, path in enumerate(sorted(set(given) - {""}))}
+        for path, name in own.items():
+            store.write_atomically(folder / name, Path(path).read_bytes())
+        names = [own.get(path, "") for path in given]
+        if experiment.over == f"problem.{key}":
+            document["sweep"]["values"] = names
+        elif own:
+            document["problem"][key] = names[0] if len(set(names)) == 1 else names
     return replace(experiment, document=document)
+
+
+def _suffix(path: str) -> str:
+    """What a copy's name ends in: .npz, .csv, .csv.gz."""
+    return "".join(Path(path).suffixes[-2:]) if path.endswith(".gz") else Path(path).suffix

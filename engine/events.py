@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 
 from engine.preset import Experiment
 from engine.results import TrialResult
-from engine.settings import Method
+from engine.settings import Method, PointSettings
 from engine.store import Schema
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one table of `schema`."""
+    """Rows of one table of `schema`; what a row lacks becomes NaN."""
 
     table: str
     rows: Sequence[Sequence[int | float]]
+    columns: Sequence[str] | None = None
+    """what the values are, by name; None: the table's columns from the first on"""
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,76 @@ class PosteriorSample:
     log_weight: NDArray[np.float64]
 
 
-Event = Rows | Finished | PosteriorSample
+@dataclass(frozen=True)
+class Recovered:
+    """A small ratings matrix, as it was seen and as gradient descent filled it in."""
+
+    point: int
+    seed: int
+    observed: list[list[float | None]]
+    """None where the training set has no rating"""
+    recovered: list[list[float]]
+
+
+Event = Rows | Finished | PosteriorSample | Recovered
+
+MAX_COMPLETE_SPECTRUM = 128
+"""up to this many singular values all of them are computed at a log point (about 5 ms), else the leading ones"""
+LEADING_VALUES = 10
+"""singular values logged where not all are, and most singular vectors compared with the truth's"""
+
+
+MOST_SHOWN_ENTRIES = 200
+"""a ratings matrix of at most this many entries is stored as it comes out, to be shown"""
+
+
+def logged_singular_values(point: PointSettings) -> int:
+    """How many singular values of W a log point stores."""
+    smaller = min(point.problem.rows, point.problem.columns)
+    return smaller if smaller <= MAX_COMPLETE_SPECTRUM else LEADING_VALUES
+
+
+def aligned_vectors(point: PointSettings) -> int:
+    """How many of the leading singular vectors are compared with those of W*."""
+    if point.problem.kind == "ratings":
+        return 0
+    return min(point.problem.rank, LEADING_VALUES, logged_singular_values(point))
+
+
+def diagnostic_names(depth: int, aligned: int) -> list[str]:
+    """The diagnostics of one log point (`engine.diagnostics.diagnose`); alignments are |<u_i, u*_i>|, |<v_i, v*_i>|."""
+    return [
+        "effective_rank",
+        "numerical_rank",
+        "stable_rank",
+        "nuclear_norm",
+        "frobenius_norm",
+        "schatten_norm",
+        "balancedness_gap",
+        "distance_to_truth",
+        *(f"layer_norm_{layer + 1}" for layer in range(depth)),
+        *(f"left_alignment_{index + 1}" for index in range(aligned)),
+        *(f"right_alignment_{index + 1}" for index in range(aligned)),
+    ]
+
+
+def theory_names(singular_values: int) -> list[str]:
+    """Rates of change at one log point: dσ/dt as measured, and as predicted for balanced factors."""
+    return [f"{kind}_{index + 1}" for kind in ("measured", "predicted") for index in range(singular_values)]
 
 
 def schema(experiment: Experiment) -> Schema:
     """The tables of a run.
 
-    `stage` rises when a sampler takes over from another and what passed before is dropped.
+    `theory` holds rates of change of the singular values in `gd` (σ per unit of time, a step being as long as the
+    learning rate), `trajectory` their predicted course. `stage` rises when a sampler takes over from another and what
+    passed before is dropped.
     `method` is an index into `engine.settings.METHODS`. `progress` holds wall-clock times and so differs between equal
     runs; the other tables are functions of the spec alone (same device, library versions and dtype).
     """
-    singular_values = max(min(point.problem.rows, point.problem.columns) for point in experiment.points)
+    points = experiment.points
+    singular_values = max(map(logged_singular_values, points))
+    diagnostics = diagnostic_names(max(point.model.depth for point in points), max(map(aligned_vectors, points)))
     return {
         "gd": [
             "point",
@@ -61,6 +122,9 @@ def schema(experiment: Experiment) -> Schema:
             "generalization_loss",
             *(f"singular_value_{index + 1}" for index in range(singular_values)),
         ],
+        "diagnostics": ["point", "seed", "step", *diagnostics],
+        "theory": ["point", "seed", "step", *theory_names(singular_values)],
+        "trajectory": ["point", "seed", "step", *(f"singular_value_{index + 1}" for index in range(singular_values))],
         "guesses": ["point", "method", "seed", "draws", "hits", "best_training_loss"],
         "samples": ["point", "method", "seed", "stage", "training_loss", "generalization_loss", "log_weight"],
         "progress": ["time", "point", "method", "seed", "done", "fraction"],

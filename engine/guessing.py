@@ -6,7 +6,7 @@ import torch
 
 from engine.events import Event, Finished, PosteriorSample, Rows
 from engine.problem import Problem
-from engine.results import TrialResult
+from engine.results import TrialResult, held_out_rmse
 from engine.samplers import PRIOR, SAMPLERS
 from engine.samplers.interface import GuessState, Target
 from engine.settings import METHODS, Method, PointSettings
@@ -60,7 +60,8 @@ class Guessing:
             training_loss=state.mean_training_loss(),
             message="" if record.reliable else record.advice,
             guesses=record,
+            held_out_rmse=held_out_rmse(self._target.point, None if loss is None else loss.mean),
         )
         weights = state.log_weight[: len(state.matrices)].numpy()
         sample = PosteriorSample(self.index, self.method, self.seeds[0], state.matrices.numpy(), weights)
-        return [Finished(result), *([sample] if loss is not None else [])]
+        return [*([sample] if loss is not None else []), Finished(result)]

@@ -14,19 +14,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import tomlkit
 from pydantic import ValidationError
 
-from engine import problem_file
-from engine.applicability import refusal
+from engine import problem_file, ratings
+from engine.applicability import nuclear_refusal, refusal
 from engine.settings import (
+    DEFAULT_METHODS,
     METHODS,
     SECTIONS,
     Method,
     PointSettings,
     bad_combinations,
+    choices,
     expected,
     fields,
 )
@@ -164,15 +166,16 @@ def _merge_parent(
 
 
 def _anchor_path(document: dict[str, Any], folder: Path) -> None:
-    """Make a problem file's path absolute: in a preset it is relative to the preset."""
+    """Make the paths of a problem's files absolute: in a preset they are relative to the preset."""
     problem = document.get("problem")
     if not isinstance(problem, dict):
         return
-    match problem.get("path"):
-        case str(path) if path:
-            problem["path"] = str((folder / path).absolute())
-        case list(paths):
-            problem["path"] = [str((folder / path).absolute()) if isinstance(path, str) else path for path in paths]
+    for name in ("path", "test_path"):
+        match problem.get(name):
+            case str(path) if path:
+                problem[name] = str((folder / path).absolute())
+            case list(paths):
+                problem[name] = [str((folder / path).absolute()) if isinstance(path, str) else path for path in paths]
 
 
 def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> None:
@@ -293,6 +296,9 @@ def _validate(name: str, document: dict[str, Any], sources: _Sources) -> Experim
         problems.append(sources.problem("seeds", "an integer ≥ 1 and ≤ 10000", seeds))
     over, values = _sweep(document, sources, problems)
     points = _points(document, over, values, sources, problems)
+    if "nuclear" in methods:
+        refused = filter(None, map(nuclear_refusal, points))
+        problems += [sources.problem("methods", f"no nuclear at this size ({why})", list(methods)) for why in refused]
     if problems:
         raise PresetError(list(dict.fromkeys(problems)))
     return Experiment(
@@ -335,10 +341,10 @@ def _text(document: Mapping[str, Any], key: str, default: str, sources: _Sources
 
 
 def _methods(document: Mapping[str, Any], sources: _Sources, problems: list[str]) -> tuple[Method, ...]:
-    chosen = document.get("methods", list(METHODS))
+    chosen = document.get("methods", list(DEFAULT_METHODS))
     if not isinstance(chosen, list) or not chosen or any(method not in METHODS for method in chosen):
         problems.append(sources.problem("methods", "a list of some of " + ", ".join(METHODS), chosen))
-        return METHODS
+        return DEFAULT_METHODS
     return tuple(method for method in METHODS if method in chosen)
 
 
@@ -374,13 +380,14 @@ def _points(
             for detail in error.errors():
                 key = ".".join(map(str, detail["loc"]))
                 accepted = fields()[key]
-                choices = get_args(accepted.annotation)
-                hint = _did_you_mean(str(detail["input"]), map(str, choices)) if choices else ""
+                options = choices(accepted)
+                hint = _did_you_mean(str(detail["input"]), options) if options else ""
                 problems.append(sources.problem(source_of.get(key, key), expected(accepted), detail["input"], hint))
             continue
         complaints = list(bad_combinations(point))
-        if point.problem.kind == "file" and not complaints:
-            point, complaints = _shaped_by_file(point, raw["problem"])
+        if not complaints and point.problem.kind in ("file", "ratings"):
+            shaped = _shaped_by_file if point.problem.kind == "file" else _shaped_by_ratings
+            point, complaints = shaped(point, raw["problem"])
         if (why_not := refusal(point.gnc.sampler, point)) is not None:
             complaints.append(("gnc.sampler", f"a sampler that can serve this ({why_not})", point.gnc.sampler))
         problems.extend(sources.problem(source_of.get(key, key), wanted, got) for key, wanted, got in complaints)
@@ -403,13 +410,46 @@ def _shaped_by_file(
         for name in ("rows", "columns", "measurements")
         if name in given and given[name] != shape[name]
     ]
-    complaints += [
-        (f"problem.{name}", "nothing (the problem file has the data)", given[name])
-        for name in ("rank", "norm")
-        if name in given
-    ]
+    complaints += _idle(("rank", "norm"), "the problem file has the data", given)
     problem = point.problem.model_copy(update=shape)
     return point.model_copy(update={"problem": problem}), complaints
+
+
+def _shaped_by_ratings(
+    point: PointSettings, given: Mapping[str, Any]
+) -> tuple[PointSettings, list[tuple[str, str, object]]]:
+    """The point with rows, columns and measurements as in its ratings, and what is wrong with either."""
+    problem = point.problem
+    paths = {
+        name: str(Path(path).absolute()) if path else ""
+        for name, path in (("path", problem.path), ("test_path", problem.test_path))
+    }
+    rows = problem.rows if "rows" in given else None
+    columns = problem.columns if "columns" in given else None
+    try:
+        data = ratings.load(paths["path"], paths["test_path"], rows, columns, problem.first_index)
+    except ratings.RatingsError as error:
+        return point, [(f"problem.{error.key}", f"a file of ratings ({error})", paths[error.key])]
+    rows, columns = data.shape
+    count = data.training_count(problem.test_fraction)
+    complaints = _idle(("rank", "norm", "measurements"), "the ratings are the data", given)
+    if problem.test_path:
+        complaints += _idle(("test_fraction",), "problem.test_path says what is held out", given)
+    if count < 1:
+        complaints.append(
+            (
+                "problem.test_fraction",
+                f"a number that leaves some of the {len(data.ratings)} ratings to train on",
+                problem.test_fraction,
+            )
+        )
+    problem = problem.model_copy(update={**paths, "rows": rows, "columns": columns, "measurements": count})
+    return point.model_copy(update={"problem": problem}), complaints
+
+
+def _idle(names: Iterable[str], why: str, given: Mapping[str, Any]) -> list[tuple[str, str, object]]:
+    """Complaints about fields of the problem that are given though something else decides."""
+    return [(f"problem.{name}", f"nothing ({why})", given[name]) for name in names if name in given]
 
 
 def _raw_point(

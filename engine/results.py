@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from engine.preset import Experiment
-from engine.settings import Method
+from engine.settings import Method, PointSettings
 
-Outcome = Literal["finished", "diverged", "no_hits", "unreliable"]
+Outcome = Literal["finished", "diverged", "no_hits", "unreliable", "failed"]
 CONFIDENCE = 0.95
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 HISTOGRAM_EDGES: NDArray[np.float64] = np.linspace(-8, 4, 97)
@@ -80,6 +80,13 @@ class TrialResult:
     """GD: of the last iterate; Prior and G&C: mean over the (accepted) draws"""
     message: str = ""
     guesses: GuessRecord | None = None
+    held_out_rmse: float | None = None
+    """ratings only: root of the generalization loss, in units of the ratings"""
+    theory_error: float | None = None
+    """GD with linear σ: largest relative error of the predicted dσ/dt over the log points (`engine.theory`)"""
+    trajectory_error: float | None = None
+    """the same for the integrated trajectory: largest |σ_r − predicted| over the log points, relative to the largest
+    σ seen; None where none was asked for"""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -126,6 +133,8 @@ class PointSummary:
     """log10 acceptance probability of the median data set; None for GD and the prior"""
     remarks: tuple[str, ...]
     """what went wrong, a sentence each"""
+    notes: tuple[str, ...] = ()
+    """further results, a sentence each"""
 
 
 def to_plain(summary: PointSummary) -> dict[str, Any]:
@@ -176,6 +185,13 @@ def histogram(losses: NDArray[np.float64], weights: NDArray[np.float64]) -> tupl
     return tuple(map(float, counts))
 
 
+def held_out_rmse(point: PointSettings, generalization_loss: float | None) -> float | None:
+    """Root of the mean squared error over the held-out ratings; None for other kinds of problem."""
+    if point.problem.kind != "ratings" or generalization_loss is None:
+        return None
+    return math.sqrt(generalization_loss)
+
+
 def summarize(experiment: Experiment, results: Sequence[TrialResult]) -> list[PointSummary]:
     """The results table: sweep points in order, each with its methods; points without any trial are left out."""
     table = []
@@ -200,6 +216,7 @@ def _summarize_point(point: int, label: str, method: Method, trials: Sequence[Tr
         training_loss=float(np.median(training)) if training else None,
         acceptance=_median_acceptance(trials) if method == "gnc" else None,
         remarks=tuple(_remarks(trials)),
+        notes=tuple(_notes(trials)),
     )
 
 
@@ -214,3 +231,15 @@ def _remarks(trials: Iterable[TrialResult]) -> Iterable[str]:
     for trial in trials:
         if trial.outcome != "finished":
             yield f"seed {trial.seed}: {trial.message}"
+
+
+def _notes(trials: Sequence[TrialResult]) -> Iterable[str]:
+    rmse = [trial.held_out_rmse for trial in trials if trial.held_out_rmse is not None]
+    if rmse:
+        yield f"held-out RMSE {np.median(rmse):.4g}" + (" (median data set)" if len(rmse) > 1 else "")
+    rates = [trial.theory_error for trial in trials if trial.theory_error is not None]
+    if rates:
+        yield f"theory: dσ/dt predicted within {100 * max(rates):.2g} % at every log point"
+    paths = [trial.trajectory_error for trial in trials if trial.trajectory_error is not None]
+    if paths:
+        yield f"theory: the singular values' whole course predicted within {100 * max(paths):.2g} % of the largest"

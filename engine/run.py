@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
 from engine.descent import Descent
 from engine.directory import Request
-from engine.events import Event, Finished, PosteriorSample, Rows
+from engine.events import Event, Finished, PosteriorSample, Recovered, Rows, schema
+from engine.grouping import groups
 from engine.guessing import Guessing
+from engine.nuclear import MinimumNuclearNorm
 from engine.preset import Experiment
-from engine.problem import make_problem
+from engine.problem import Problem, make_problem
 from engine.results import TrialResult
 from engine.settings import METHODS, Method
-from engine.store import Writer
+from engine.store import Schema, Writer
 
 PROGRESS_SECONDS = 0.2
 PAUSE_POLL_SECONDS = 0.01
@@ -52,9 +55,9 @@ def execute(
 
     `request` returns what a front end last asked for. Raises `StoreFullError` when the disk is full.
     """
-    recorder = _Recorder(writer, finished)
-    for index in range(len(experiment.points)):
-        lanes = _lanes(experiment, index, device, recorder)
+    recorder = _Recorder(writer, finished, schema(experiment))
+    for indices in groups(experiment.points, experiment.seeds):
+        lanes = _lanes(experiment, indices, device, recorder)
         active = [_advance(procedures, recorder) for procedures in lanes]
         while active:
             for lane in list(active):
@@ -65,30 +68,37 @@ def execute(
     return "finished"
 
 
-def _lanes(experiment: Experiment, index: int, device: torch.device, recorder: _Recorder) -> list[Iterator[Procedure]]:
-    """The procedures of a sweep point that remain to be run, one queue a method: methods advance side by side."""
-    point = experiment.points[index]
-    seeds = range(point.problem.seed, point.problem.seed + experiment.seeds)
+def _lanes(
+    experiment: Experiment, indices: Sequence[int], device: torch.device, recorder: _Recorder
+) -> list[Iterator[Procedure]]:
+    """The procedures of some sweep points on the same data that remain to be run, one queue a method: methods advance
+    side by side."""
+    points = {index: experiment.points[index] for index in indices}
+    settings = points[indices[0]].problem
+    seeds = range(settings.seed, settings.seed + experiment.seeds)
     remaining = {
-        method: [seed for seed in seeds if not recorder.is_finished(index, method, seed)]
+        method: [(index, seed) for index in indices for seed in seeds if not recorder.is_finished(index, method, seed)]
         for method in experiment.methods
     }
     if not any(remaining.values()):
         return []
-    problem = make_problem(point.problem, seeds)
-    if problem.truth is not None:
-        for seed, truth in zip(seeds, problem.truth, strict=True):
-            recorder.truth(index, seed, torch.linalg.svdvals(truth).tolist())
+    problem = make_problem(settings, seeds)
+    recorder.truths(indices, seeds, problem)
 
     def descents() -> Iterator[Procedure]:
         if remaining["gd"]:  # all data sets are one batch, so that a resumed run repeats the same arithmetic
-            yield Descent(index, point, seeds, problem, device)
+            yield Descent(points, seeds, problem, device)
 
     def guessings(method: Method) -> Iterator[Procedure]:
-        for seed in remaining[method]:
-            yield Guessing(index, point, seed, problem.one(seed - seeds[0]), device, method)
+        for index, seed in remaining[method]:
+            yield Guessing(index, points[index], seed, problem.one(seed - seeds[0]), device, method)
 
-    return [descents() if method == "gd" else guessings(method) for method in experiment.methods]
+    def nuclear_norms() -> Iterator[Procedure]:
+        for index, seed in remaining["nuclear"]:
+            yield MinimumNuclearNorm(index, points[index], seed, problem.one(seed - seeds[0]))
+
+    lanes = {"gd": descents, "nuclear": nuclear_norms}
+    return [lanes[method]() if method in lanes else guessings(method) for method in experiment.methods]
 
 
 def _advance(procedures: Iterator[Procedure], recorder: _Recorder) -> Iterator[Literal[True]]:
@@ -109,8 +119,9 @@ def _advance(procedures: Iterator[Procedure], recorder: _Recorder) -> Iterator[L
 class _Recorder:
     """Puts events into the store."""
 
-    def __init__(self, writer: Writer, finished: list[TrialResult]) -> None:
+    def __init__(self, writer: Writer, finished: list[TrialResult], tables: Schema) -> None:
         self._writer = writer
+        self._schema = tables
         self._finished = finished
         self._keys = {(result.point, result.method, result.seed) for result in finished}
         self._last_progress: dict[Method, float] = {}
@@ -121,19 +132,27 @@ class _Recorder:
     def record(self, events: list[Event]) -> None:
         for event in events:
             match event:
-                case Rows(table, rows):
+                case Rows(table, rows, columns):
                     if rows:
-                        self._writer.rows(table, rows)
+                        self._writer.rows(table, _in_full(rows, columns, self._schema[table]))
                 case PosteriorSample(point, method, seed, matrices, log_weight):
                     self._writer.sample(point, method, seed, {"matrices": matrices, "log_weight": log_weight})
+                case Recovered(point, seed, observed, recovered):
+                    self._writer.event("recovered", point=point, seed=seed, observed=observed, recovered=recovered)
                 case Finished(result):
                     if not self.is_finished(result.point, result.method, result.seed):
                         self._keys.add((result.point, result.method, result.seed))
                         self._finished.append(result)
                         self._writer.event("trial", **result.to_json())
 
-    def truth(self, point: int, seed: int, singular_values: list[float]) -> None:
-        self._writer.event("truth", point=point, seed=seed, singular_values=singular_values)
+    def truths(self, indices: Sequence[int], seeds: Sequence[int], problem: Problem) -> None:
+        """The singular values of every W*, if known."""
+        if problem.truth is None:
+            return
+        for seed, truth in zip(seeds, problem.truth, strict=True):
+            values = torch.linalg.svdvals(truth).tolist()
+            for index in indices:
+                self._writer.event("truth", point=index, seed=seed, singular_values=values)
 
     def progress(self, procedure: Procedure, state: Any, *, force: bool = False) -> None:
         now = time.time()
@@ -142,6 +161,18 @@ class _Recorder:
         self._last_progress[procedure.method] = now
         place = [procedure.index, METHODS.index(procedure.method), procedure.seeds[0]]
         self._writer.rows("progress", [[now, *place, procedure.done(state), procedure.fraction(state)]])
+
+
+def _in_full(
+    rows: Sequence[Sequence[int | float]], given: Sequence[str] | None, columns: Sequence[str]
+) -> list[list[int | float]]:
+    """Rows with a value for each of a table's columns, NaN where a smaller sweep point has none."""
+    if given is None:
+        given = columns[: len(rows[0])]
+    if len(given) == len(columns):
+        return [list(row) for row in rows]
+    place = {name: index for index, name in enumerate(given)}
+    return [[row[place[name]] if name in place else math.nan for name in columns] for row in rows]
 
 
 def _stop_requested(request: Callable[[], Request | None], writer: Writer) -> bool:

@@ -6,23 +6,26 @@ is written once, in the docstring under it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
 from pydantic.fields import FieldInfo
 
 ActivationName = Literal["linear", "tanh", "leaky_relu", "relu", "gelu", "erf", "sin"]
 DtypeName = Literal["float32", "float64"]
-InitName = Literal["default_uniform", "gaussian"]
-Method = Literal["gd", "prior", "gnc"]
-OptimizerName = Literal["gradient_descent", "group_rmsprop"]
+InitName = Literal["default_uniform", "gaussian", "balanced", "identity", "orthogonal"]
+Method = Literal["gd", "prior", "gnc", "nuclear"]
+OptimizerName = Literal["gradient_descent", "heavy_ball", "nesterov", "group_rmsprop", "adam", "sgd"]
 PriorName = Literal["gaussian", "uniform", "uniform_matched", "rademacher", "laplace", "student_t"]
 SamplerName = Literal["auto", "rejection", "collapsed", "conditional", "splitting"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
-METHOD_LABELS: dict[Method, str] = {"gd": "GD", "prior": "Prior", "gnc": "G&C"}
+METHOD_LABELS: dict[Method, str] = {"gd": "GD", "prior": "Prior", "gnc": "G&C", "nuclear": "Min nuclear"}
+DEFAULT_METHODS: tuple[Method, ...] = ("gd", "prior", "gnc")
+"""what runs where a preset names no methods"""
 
 
 def _whole(value: Any) -> Any:
@@ -35,6 +38,17 @@ Count = Annotated[Whole, Ge(1)]
 Positive = Annotated[float, Gt(0.0)]
 
 
+def _rate(value: Any) -> Any:
+    if value == "auto":
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError("neither a number > 0 nor auto")
+    return float(value)
+
+
+LearningRate = Annotated[float | Literal["auto"], PlainValidator(_rate)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -44,10 +58,18 @@ class Section(BaseModel):
 class ProblemSettings(Section):
     """The ground truth and what is measured of it."""
 
-    kind: Literal["sensing", "completion", "file"] = "sensing"
-    """sensing: Gaussian measurement matrices of unit norm; completion: single entries, no repeats; file: see path"""
+    kind: Literal["sensing", "completion", "file", "ratings"] = "sensing"
+    """sensing: Gaussian measurement matrices of unit norm; completion: single entries, no repeats; others: see path"""
     path: str = ""
-    """the .npz file of a problem of kind file: A, y, and W_star or A_test and y_test"""
+    """file: .npz with A, y, and W_star or A_test and y_test; ratings: CSV or TSV (.gz too) of row, column, value"""
+    first_index: Whole = 0
+    """ratings: the number that the files give to the first row and the first column"""
+    test_path: str = ""
+    """ratings: a file of ratings to hold out; without one a random part of those in path is"""
+    test_fraction: Annotated[float, Gt(0.0), Le(0.95)] = 0.1
+    """ratings: the share of them held out at random, anew for each data set, where there is no test_path"""
+    center: bool = False
+    """ratings: subtract the training ratings' mean, so that an untrained entry predicts the mean instead of 0"""
     rows: Annotated[Count, Le(100_000)] = 5
     """rows of the ground truth W*"""
     columns: Annotated[Count, Le(100_000)] = 5
@@ -58,7 +80,7 @@ class ProblemSettings(Section):
     """Frobenius norm of W*"""
     measurements: Count = 15
     """how many measurements make the training set, fewer than rows × columns"""
-    seed: Annotated[Whole, Ge(0)] = 0
+    seed: Annotated[Whole, Ge(0), Le(2**48)] = 0
     """seed of the first trial; trial i draws its data, init and guesses from seed + i"""
 
 
@@ -79,17 +101,26 @@ class GDSettings(Section):
     """Gradient descent from a near-zero init."""
 
     optimizer: OptimizerName = "gradient_descent"
-    """gradient_descent: the plain step; group_rmsprop: the step over a moving average of the gradient's norm"""
-    learning_rate: Positive = 0.1
-    """step size η"""
+    """gradient_descent, with momentum (heavy_ball, nesterov), on random batches (sgd), or with adaptive steps: by the
+    gradient's norm (group_rmsprop) or entry by entry (adam)"""
+    learning_rate: LearningRate = 0.1
+    """step size η, or auto: half of what the problem's curvature allows (not for the adaptive optimizers)"""
+    momentum: Annotated[float, Ge(0.0), Lt(1.0)] = 0.9
+    """share of the velocity that heavy_ball and nesterov keep from step to step"""
+    batch_size: Count = 5
+    """measurements drawn for each step of sgd, without replacement; all of them where there are no more"""
     init: InitName = "default_uniform"
-    """default_uniform: U(±1/√fan_in), PyTorch's default for linear layers; gaussian: N(0, 1/fan_in)"""
+    """default_uniform: U(±1/√fan_in), PyTorch's default for linear layers; gaussian: N(0, 1/fan_in); balanced: equal
+    Gram matrices on both sides of each hidden layer; identity; orthogonal: orthonormal rows or columns"""
     init_scale: Positive = 1e-3
     """factor on every initial weight"""
     steps: Count = 10_000
     """number of steps"""
     log_every: Count = 100
     """steps between two logged rows (losses and singular values)"""
+    predict_from: Annotated[Whole, Ge(-1)] = -1
+    """compare the singular values with theory (linear, gradient_descent): their speed at each log point, and their
+    course as predicted from this step on; -1: don't"""
     dtype: DtypeName = "float64"
     """floating-point type of the weights"""
 
@@ -145,10 +176,17 @@ def fields() -> dict[str, FieldInfo]:
     }
 
 
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """The values of a field that takes one of a few."""
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+
+
 def expected(field: FieldInfo) -> str:
     """What a field accepts, in words: "an integer ≥ 1", "one of gaussian, uniform"."""
-    if choices := get_args(field.annotation):
-        return "one of " + ", ".join(map(str, choices))
+    if options := choices(field):
+        return "one of " + ", ".join(options)
+    if get_args(field.annotation):
+        return "a number > 0 or auto"
     noun = {int: "an integer", float: "a number", bool: "true or false"}.get(cast(type, field.annotation), "text")
     bounds = []
     for bound in field.metadata:
@@ -159,18 +197,19 @@ def expected(field: FieldInfo) -> str:
                 bounds.append(f"≥ {value:g}")
             case Le(le=value):
                 bounds.append(f"≤ {value:g}")
+            case Lt(lt=value):
+                bounds.append(f"< {value:g}")
     return " ".join([noun, " and ".join(bounds)]).strip()
 
 
 def bad_combinations(point: PointSettings) -> Iterator[tuple[str, str, object]]:
     """Fields that are each valid but not together, as (dotted name, what was expected, what came)."""
     problem = point.problem
-    if problem.kind == "file":
-        if not problem.path:
-            yield "problem.path", "the path of an .npz file (problem.kind is file)", problem.path
+    if point.gd.learning_rate == "auto" and point.gd.optimizer in ("group_rmsprop", "adam"):
+        yield "gd.learning_rate", f"a number > 0 ({point.gd.optimizer} scales its steps by itself)", "auto"
+    yield from _bad_files(problem)
+    if problem.kind in ("file", "ratings"):
         return
-    if problem.path:
-        yield "problem.path", "no path (problem.kind is not file)", problem.path
     smaller = min(problem.rows, problem.columns)
     if problem.rank > smaller:
         yield (
@@ -185,3 +224,19 @@ def bad_combinations(point: PointSettings) -> Iterator[tuple[str, str, object]]:
             f"an integer < rows × columns = {entries} (generalization needs something left unmeasured)",
             problem.measurements,
         )
+
+
+def _bad_files(problem: ProblemSettings) -> Iterator[tuple[str, str, object]]:
+    """What is wrong with the fields that belong to some kinds of problem only."""
+    wanted = {"file": "the path of an .npz file", "ratings": "the path of a file of row, column, value"}
+    if problem.kind in wanted and not problem.path:
+        yield "problem.path", f"{wanted[problem.kind]} (problem.kind is {problem.kind})", problem.path
+    if problem.kind not in wanted and problem.path:
+        yield "problem.path", "no path (problem.kind is neither file nor ratings)", problem.path
+    if problem.kind != "ratings":
+        if problem.test_path:
+            yield "problem.test_path", "no path (problem.kind is not ratings)", problem.test_path
+        if problem.first_index:
+            yield "problem.first_index", "nothing (problem.kind is not ratings)", problem.first_index
+        if problem.center:
+            yield "problem.center", "false (problem.kind is not ratings)", problem.center

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from engine.events import Recovered
 from engine.preset import Experiment
 from engine.results import Interval, PointSummary, TrialResult, summarize
 from engine.settings import METHOD_LABELS
@@ -23,20 +25,20 @@ def format_loss(value: float | None) -> str:
 
 
 def format_quartiles(quartiles: tuple[float, float, float] | None) -> tuple[str, str]:
-    """Median, and "25 % – 75 %"."""
+    """Median, and the range from the lower to the upper quartile."""
     if quartiles is None:
         return NOTHING, NOTHING
     low, median, high = quartiles
-    return format_loss(median), f"{format_loss(low)} – {format_loss(high)}"
+    return format_loss(median), f"{format_loss(low)}–{format_loss(high)}"
 
 
 def format_acceptance(acceptance: Interval | None) -> str:
-    """A probability with its 95 % interval, as powers of ten: 10^-4.21 [-4.25, -4.18]; "< 10^-5.9" without a hit."""
+    """log10 of a probability with its 95 % interval: -4.21 [-4.25, -4.18]; "< -5.9" without a hit."""
     if acceptance is None:
         return NOTHING
     if acceptance.value is None:
-        return f"< 10^{acceptance.high:.1f}"
-    return f"10^{acceptance.value:.2f} [{acceptance.low:.2f}, {acceptance.high:.2f}]"
+        return f"< {acceptance.high:.1f}"
+    return f"{acceptance.value:.2f} [{acceptance.low:.2f}, {acceptance.high:.2f}]"
 
 
 def format_count(value: float) -> str:
@@ -55,22 +57,28 @@ def format_duration(seconds: float) -> str:
 
 
 def results_table(experiment: Experiment, trials: Sequence[TrialResult]) -> Table:
-    """Per sweep point and method: quartiles of the generalization loss over data sets, training loss, acceptance."""
-    table = Table(title=experiment.title, title_style="bold", title_justify="left")
-    table.add_column(experiment.over.split(".")[-1] if experiment.over else "")
+    """Per sweep point and method: quartiles of the generalization loss over data sets, training loss, acceptance.
+
+    At most 80 cells wide for numbers of ordinary length.
+    """
+    guessing = "gnc" in experiment.methods
+    table = Table(
+        title=experiment.title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    if experiment.over:
+        table.add_column(experiment.over.split(".")[-1].replace("_", "\n"))
     table.add_column("method")
     table.add_column("L_gen\nmedian", justify="right")
     table.add_column("L_gen\n25 % – 75 %", justify="right")
     table.add_column("L_train\nmedian", justify="right")
-    guessing = "gnc" in experiment.methods
     if guessing:
-        table.add_column("P(L_train < ε)\nmedian data set, 95 %", justify="right")
+        table.add_column("log10 P(L_train < ε)\nmedian data set, 95 %", justify="right")
     table.add_column("data\nsets", justify="right")
     rows = summarize(experiment, trials)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         median, spread = format_quartiles(row.generalization_loss)
         table.add_row(
-            str(experiment.values[row.point]) if experiment.over else "",
+            *([str(experiment.values[row.point])] if experiment.over else []),
             METHOD_LABELS[row.method],
             median,
             spread,
@@ -80,6 +88,42 @@ def results_table(experiment: Experiment, trials: Sequence[TrialResult]) -> Tabl
             end_section=following is None or following.point != row.point,
         )
     return table
+
+
+def observed_table(observed: Sequence[Sequence[float | None]]) -> Table:
+    """A ratings matrix as it is known: "?" where there is no training rating."""
+    return _matrix_table("training ratings", [[(value, False) for value in row] for row in observed])
+
+
+def recovered_table(recovered: Recovered, label: str) -> Table:
+    """The same matrix as gradient descent fills it in, what was "?" in bold."""
+    return _matrix_table(
+        f"recovered by GD, {label}",
+        [
+            [(value, seen is None) for value, seen in zip(*rows, strict=True)]
+            for rows in zip(recovered.recovered, recovered.observed, strict=True)
+        ],
+    )
+
+
+def _matrix_table(title: str, rows: Sequence[Sequence[tuple[float | None, bool]]]) -> Table:
+    """Values to two decimals, each with whether it is to stand out."""
+    table = Table(title=title, title_style="bold", title_justify="left", show_header=False)
+    for _ in rows[0]:
+        table.add_column(justify="right")
+    for row in rows:
+        texts = ("?" if value is None else f"{value:.2f}" for value, _ in row)
+        table.add_row(*(Text(text, style="bold" if bold else "") for text, (_, bold) in zip(texts, row, strict=True)))
+    return table
+
+
+def notes(summaries: Sequence[PointSummary]) -> list[Text]:
+    """Further results, a line each, led by where."""
+    return [
+        Text.assemble((f"{row.label}, {METHOD_LABELS[row.method]}: ", "bold"), note)
+        for row in summaries
+        for note in row.notes
+    ]
 
 
 def remarks(summaries: Sequence[PointSummary]) -> list[Text]:

@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.directory import RunDirectory
+from engine.events import Recovered
 from engine.launch import EXIT_STORE_FULL, start_worker
 from engine.results import TrialResult, trial_of
 from engine.settings import METHODS, Method
@@ -31,6 +34,9 @@ _STATE_AFTER: dict[str, State] = {
 }
 _RATE_WINDOW = 10
 """progress rows a rate is averaged over, about two seconds"""
+
+_OBSERVATIONS = ("diagnostics", "theory", "trajectory")
+"""tables with a row per log point of gradient descent, beside its own"""
 
 Trial = tuple[int, Method, int]
 """sweep point, method, seed"""
@@ -119,10 +125,21 @@ class LiveRun:
         """singular values of W* by sweep point and seed"""
         self.curves: dict[tuple[int, int], Curve] = {}
         """by sweep point and seed"""
+        self.observations: dict[str, dict[tuple[int, int], Curve]] = {name: {} for name in _OBSERVATIONS}
+        """diagnostics, and theory against measurement, by table, then sweep point and seed; columns as in the schema"""
+        self.recovered: dict[tuple[int, int], Recovered] = {}
+        """small ratings matrices, by sweep point and seed"""
         self.guesses: dict[Trial, Guesses] = {}
         self.progress: dict[Method, Progress] = {}
         self._reader = run.reader()
         self._process = process
+        self._takers: dict[str, Callable[[NDArray[np.float64]], None]] = {
+            "gd": partial(self._take_curves, self.curves),
+            **{name: partial(self._take_curves, curves) for name, curves in self.observations.items()},
+            "guesses": self._take_guesses,
+            "samples": self._take_samples,
+            "progress": self._take_progress,
+        }
         self._history: dict[Method, deque[tuple[float, Progress]]] = {}
 
     @staticmethod
@@ -199,7 +216,7 @@ class LiveRun:
         for event in events:
             with suppress(KeyError, TypeError):  # a damaged line that is still JSON tells nothing
                 self._take_event(event)
-        return any([bool(events), *(self._take_rows(table) for table in ("gd", "guesses", "samples", "progress"))])
+        return any([bool(events), *(self._take_rows(table) for table in self._takers)])
 
     def _take_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -213,25 +230,24 @@ class LiveRun:
                 self.message = event["message"]
             case "truth":
                 self.truth[event["point"], event["seed"]] = event["singular_values"]
+            case "recovered":
+                self.recovered[event["point"], event["seed"]] = Recovered(
+                    event["point"], event["seed"], event["observed"], event["recovered"]
+                )
             case "trial":
                 self.results.append(trial_of(event))
 
     def _take_rows(self, table: str) -> bool:
         rows = self._reader.rows(table)
-        take = {
-            "gd": self._take_gd,
-            "guesses": self._take_guesses,
-            "samples": self._take_samples,
-            "progress": self._take_progress,
-        }[table]
         if len(rows):
-            take(rows)
+            self._takers[table](rows)
         return bool(len(rows))
 
-    def _take_gd(self, rows: NDArray[np.float64]) -> None:
+    @staticmethod
+    def _take_curves(curves: dict[tuple[int, int], Curve], rows: NDArray[np.float64]) -> None:
         for point, seed in np.unique(rows[:, :2], axis=0).astype(int).tolist():
             mine = rows[(rows[:, 0] == point) & (rows[:, 1] == seed)]
-            self.curves.setdefault((point, seed), Curve()).extend(mine[:, 2:])
+            curves.setdefault((point, seed), Curve()).extend(mine[:, 2:])
 
     def _take_guesses(self, rows: NDArray[np.float64]) -> None:
         for row in rows:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, get_args
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from engine import descent
+from engine import batched_step, descent, grouping, loss_gradient
 from engine.activations import activation
 from engine.descent import Descent
 from engine.events import Finished, Rows
 from engine.factorization import end_to_end_matrix
 from engine.inits import initial_factors
 from engine.optimizers.group_rmsprop import DECAY, EPSILON
-from engine.problem import make_problem
+from engine.problem import DenseOperator, make_problem
 from engine.results import TrialResult
+from engine.settings import OptimizerName, PointSettings, bad_combinations
 from tests.settings import point
 
 SEEDS = (0, 1, 2)
@@ -21,18 +24,23 @@ SEEDS = (0, 1, 2)
 
 def _run(**fields: Any) -> tuple[list[list[float]], list[TrialResult]]:
     """All logged rows, and the results."""
-    settings = point(**fields)
-    procedure = Descent(0, settings, SEEDS, make_problem(settings.problem, SEEDS), torch.device("cpu"))
+    return _run_together(point(**fields))
+
+
+def _run_together(*points: PointSettings, device: str = "cpu") -> tuple[list[list[float]], list[TrialResult]]:
+    """The same of several sweep points as one batch."""
+    problem = make_problem(points[0].problem, SEEDS)
+    procedure = Descent(dict(enumerate(points)), SEEDS, problem, torch.device(device))
     state, events = procedure.init()
     while procedure.fraction(state) < 1:
         state, more = procedure.step(state)
         events += more
-    rows = [list(row) for event in events if isinstance(event, Rows) for row in event.rows]
+    rows = [list(row) for event in events if isinstance(event, Rows) and event.table == "gd" for row in event.rows]
     return rows, [event.result for event in procedure.finish(state) if isinstance(event, Finished)]
 
 
 @pytest.mark.parametrize("optimizer", ["gradient_descent", "group_rmsprop"])
-@pytest.mark.parametrize("name", ["linear", "tanh", "leaky_relu"])
+@pytest.mark.parametrize("name", ["linear", "tanh", "leaky_relu", "gelu"])
 @pytest.mark.parametrize("kind", ["sensing", "completion"])
 def test_the_batched_loop_takes_the_steps_of_a_plain_autograd_loop(kind: str, name: str, optimizer: str) -> None:
     fields: dict[str, Any] = {"activation": name, "optimizer": optimizer, "kind": kind, "depth": 3, "width": 4}
@@ -50,7 +58,9 @@ def test_the_batched_loop_takes_the_steps_of_a_plain_autograd_loop(kind: str, na
             if step % 10 == 0:
                 row = next(r for r in rows if r[1] == seed and r[2] == step)
                 assert row[3] == pytest.approx(loss.item(), rel=1e-9)
-                assert row[4] == pytest.approx(float(problem.generalization_loss(matrix[None, None])), rel=1e-9)
+                assert row[4] == pytest.approx(
+                    float(problem.generalization_loss(matrix.detach()[None, None])), rel=1e-9
+                )
                 values = torch.linalg.svdvals(matrix).tolist()
                 assert row[5:] == pytest.approx(values, rel=1e-7, abs=1e-12)
             gradients = torch.autograd.grad(loss, weights)
@@ -105,3 +115,166 @@ def test_small_initial_weights_learn_the_singular_values_one_after_another() -> 
         assert end[1] > 0.5
         rise_of_first = int((table[:, 0] > end[0] / 3).nonzero()[0])
         assert table[rise_of_first, 1] < end[1] / 10
+
+
+def _close(rows: list[list[float]], others: list[list[float]]) -> bool:
+    """Equal up to the order in which products are summed: 1e-9 after a few hundred steps."""
+    values, other_values = torch.tensor(rows), torch.tensor(others)
+    return torch.allclose(values, other_values, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def _alone(rows: list[list[float]], index: int) -> list[list[float]]:
+    """The rows of one sweep point, as if it were the only one."""
+    return sorted([0, *row[1:]] for row in rows if row[0] == index)
+
+
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+@pytest.mark.parametrize(("name", "depth"), [("linear", 2), ("tanh", 2), ("linear", 4), ("leaky_relu", 3), ("gelu", 3)])
+def test_widths_as_one_batch_padded_with_zeros_give_the_numbers_of_each_alone(
+    name: str, depth: int, optimizer: str
+) -> None:
+    fields: dict[str, Any] = {"activation": name, "depth": depth, "optimizer": optimizer, "steps": 60, "log_every": 20}
+    fields |= {"learning_rate": 0.01, "init_scale": 0.7}
+    points = [point(width=width, **fields) for width in (3, 7, 12)]
+    together, results = _run_together(*points)
+    assert [(result.point, result.seed) for result in results] == [(p, s) for s in SEEDS for p in range(3)]
+    for index, settings in enumerate(points):
+        assert _close(_alone(together, index), sorted(_run_together(settings)[0]))
+
+
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "group_rmsprop"])
+@pytest.mark.parametrize("kind", ["sensing", "completion"])
+def test_learning_rates_inits_and_scales_of_a_batch_are_each_runs_own(kind: str, optimizer: str) -> None:
+    fields: dict[str, Any] = {"kind": kind, "depth": 3, "optimizer": optimizer, "steps": 40, "log_every": 20}
+    points = [
+        point(learning_rate=0.02, init_scale=0.5, **fields),
+        point(learning_rate=0.05, init_scale=0.5, **fields),
+        point(learning_rate=0.02, init_scale=0.2, init="balanced", **fields),
+    ]
+    together, _ = _run_together(*points)
+    for index, settings in enumerate(points):
+        assert _close(_alone(together, index), sorted(_run_together(settings)[0]))
+
+
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "heavy_ball", "nesterov", "group_rmsprop", "sgd"])
+def test_a_wide_linear_model_of_depth_two_run_in_fewer_coordinates_gives_the_numbers_of_its_own_width(
+    optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields: dict[str, Any] = {"width": 30, "rows": 4, "columns": 6, "measurements": 12, "init_scale": 0.7}
+    settings = point(optimizer=optimizer, learning_rate=0.02, steps=100, log_every=20, **fields)
+    assert grouping.width_in_batch(settings) == 10
+    compressed, _ = _run_together(settings)
+    monkeypatch.setattr(grouping, "compressible", lambda *_: False)
+    assert grouping.width_in_batch(settings) == 30
+    assert _close(compressed, _run_together(settings)[0])
+
+
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "adam", "sgd"])
+@pytest.mark.parametrize(("name", "depth"), [("linear", 2), ("linear", 3), ("tanh", 4), ("linear", 1)])
+def test_the_sparse_step_touches_observed_entries_only_and_takes_the_dense_steps(
+    name: str, depth: int, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields: dict[str, Any] = {"kind": "completion", "rows": 9, "columns": 7, "measurements": 30, "width": 4}
+    fields |= {"activation": name, "depth": depth, "optimizer": optimizer, "learning_rate": 0.01, "init_scale": 0.7}
+    settings = point(steps=60, log_every=20, **fields)
+    dense, _ = _run_together(settings)
+    monkeypatch.setattr(loss_gradient, "SPARSE_ENTRIES", 1)
+    monkeypatch.setattr(loss_gradient, "SPARSE_DENSITY", 1.0)
+    assert loss_gradient.is_sparse(make_problem(settings.problem, SEEDS), 9, 7, depth) == (depth > 1)
+    assert _close(dense, _run_together(settings)[0])
+
+
+def test_large_products_take_the_steps_of_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above `MOST_IN_NUMPY` torch multiplies instead of numpy; the batch's operands are the same views."""
+    for name in ("linear", "leaky_relu", "erf", "sin"):
+        settings = point(activation=name, depth=3, width=6, learning_rate=0.05, init_scale=0.5, steps=60, log_every=20)
+        with monkeypatch.context() as patch:
+            in_numpy, _ = _run_together(settings)
+            patch.setattr(batched_step, "MOST_IN_NUMPY", 0)
+            assert _close(in_numpy, _run_together(settings)[0])
+
+
+@pytest.mark.parametrize("measurements", [15, 40])
+def test_both_ways_to_the_gradient_of_general_measurements_take_the_same_steps(
+    measurements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = point(rows=6, columns=8, measurements=measurements, init_scale=0.7, steps=60, log_every=20)
+    folded, _ = _run_together(settings, point(rows=6, columns=8, measurements=measurements, steps=60, log_every=20))
+    monkeypatch.setattr(loss_gradient, "MOST_FOLDED", 0)
+    assert _close(_alone(folded, 0), sorted(_run_together(settings)[0]))
+
+
+def test_single_precision_follows_double_precision() -> None:
+    fields: dict[str, Any] = {"steps": 40, "log_every": 20, "init_scale": 0.5}
+    single, double = _run(dtype="float32", **fields)[0], _run(**fields)[0]
+    torch.testing.assert_close(torch.tensor(single), torch.tensor(double), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: CUDA graphs can't be recorded without one")
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+def test_a_gpu_takes_the_steps_of_the_cpu(optimizer: str) -> None:
+    settings = point(depth=3, activation="tanh", optimizer=optimizer, init_scale=0.5, steps=60, log_every=20)
+    assert _close(_run_together(settings)[0], _run_together(settings, device="cuda")[0])
+
+
+def test_points_share_a_batch_only_where_that_saves_time_and_only_if_a_batch_can_hold_them() -> None:
+    widths = [point(width=width) for width in (5, 10, 20, 40, 80, 160)]
+    assert grouping.groups(widths, 8) == [[0, 1, 2, 3, 4, 5]]
+    deep = [point(width=width, depth=5) for width in (5, 8, 200)]
+    assert grouping.groups(deep, 8) == [[0, 1], [2]]
+    assert grouping.groups([point(depth=depth) for depth in (2, 3)], 8) == [[0], [1]]
+    assert grouping.groups([point(eps_train=eps) for eps in (0.1, 0.2)], 8) == [[0, 1]]
+    assert grouping.groups([point(seed=seed) for seed in (0, 1)], 8) == [[0], [1]]
+
+
+AUTO: dict[str, Any] = {"rows": 8, "columns": 8, "measurements": 40, "rank": 2, "norm": 3.0, "width": 8}
+AUTO |= {"init": "orthogonal", "init_scale": 0.4, "log_every": 400, "steps": 800, "learning_rate": "auto"}
+
+
+def _learns(**fields: Any) -> bool:
+    """Whether every data set ends with a fiftieth of its initial training loss."""
+    rows, results = _run(**{**AUTO, **fields})
+    first = {row[1]: row[3] for row in rows if row[2] == 0}
+    losses = [math.inf if result.training_loss is None else result.training_loss for result in results]
+    return all(loss < first[result.seed] / 50 for loss, result in zip(losses, results, strict=True))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("kind", ["sensing", "completion"])
+def test_the_auto_learning_rate_neither_diverges_nor_crawls(kind: str, depth: int) -> None:
+    """At 30 times the rate gradient descent must fail: so `auto` is within 30 of the largest one that serves."""
+    assert _learns(kind=kind, depth=depth)
+    settings = point(**AUTO, kind=kind, depth=depth)
+    rates = Descent({0: settings}, SEEDS, make_problem(settings.problem, SEEDS), torch.device("cpu")).rates
+    _, failing = _run(**{**AUTO, "kind": kind, "depth": depth, "learning_rate": 30 * max(rates)})
+    assert {result.outcome for result in failing} == {"diverged"}
+
+
+@pytest.mark.parametrize("depth", [1, 3, 5])
+@pytest.mark.parametrize("optimizer", ["heavy_ball", "nesterov", "sgd"])
+def test_the_auto_learning_rate_serves_momentum_and_batches_too(optimizer: str, depth: int) -> None:
+    fields = {"batch_size": 20, "steps": 1_600} if optimizer == "sgd" else {}
+    assert _learns(optimizer=optimizer, depth=depth, **fields)
+
+
+def test_the_auto_learning_rate_of_depth_one_is_exactly_half_the_limit() -> None:
+    """The Hessian of the loss in W is (2/n) AᵀA whatever W is."""
+    settings = point(learning_rate="auto", depth=1, init_scale=1e-3)
+    problem = make_problem(settings.problem, SEEDS)
+    assert isinstance(problem.measurements, DenseOperator)
+    largest = torch.linalg.matrix_norm(problem.measurements.matrices, 2).square() * (2 / 15)
+    rates = Descent({0: settings}, SEEDS, problem, torch.device("cpu")).rates
+    assert rates == pytest.approx((1 / largest).tolist(), rel=0.05)
+
+
+@pytest.mark.parametrize("optimizer", ["group_rmsprop", "adam"])
+def test_an_auto_learning_rate_is_refused_where_steps_scale_themselves(optimizer: str) -> None:
+    complaints = list(bad_combinations(point(learning_rate="auto", optimizer=optimizer)))
+    assert [key for key, _, _ in complaints] == ["gd.learning_rate"]
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "fast", True])
+def test_a_learning_rate_is_a_positive_number_or_auto(value: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        point(learning_rate=value)
+    assert [error["loc"] for error in caught.value.errors()] == [("gd", "learning_rate")]

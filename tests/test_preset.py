@@ -57,7 +57,7 @@ def test_every_field_is_documented_and_says_what_it_accepts(key: str) -> None:
         ("model = 5", "model: expected a section of fields, got 5"),
         ("seeds = 0", "seeds: expected an integer ≥ 1 and ≤ 10000, got 0"),
         ("title = 5", "title: expected text, got 5"),
-        ('methods = ["gdx"]', "methods: expected a list of some of gd, prior, gnc, got ['gdx']"),
+        ('methods = ["gdx"]', "methods: expected a list of some of gd, prior, gnc, nuclear, got ['gdx']"),
         ("[model]\nwidth = [1, 2]", "model.width: expected a single value (there is no [sweep]), got [1, 2]"),
         ('[sweep]\nover = "model.wdth"\nvalues = [1]', "sweep.over: expected a field such as model.width"),
         ('[sweep]\nover = "model.width"\nvalues = []', "sweep.values: expected a list of one value per sweep point"),

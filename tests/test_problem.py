@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.problem import DenseOperator, EntryOperator, Problem, make_problem
+from engine import problem as problem_module
+from engine.problem import ComplementOperator, DenseOperator, EntryOperator, Problem, make_problem
 from engine.settings import ProblemSettings
 
 KINDS = ("sensing", "completion")
@@ -97,4 +98,25 @@ def test_a_seeds_data_do_not_depend_on_the_seeds_beside_it(kind: str) -> None:
         alone.generalization_loss(torch.ones(1, 1, 5, 5).double()),
         rtol=1e-12,
         atol=0,
+    )
+
+
+def test_large_sensing_problems_measure_the_same_generalization_loss_without_a_basis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_basis = _problem("sensing")
+    monkeypatch.setattr(problem_module, "MAX_EXPLICIT_BASIS", 1)
+    without = _problem("sensing")
+    assert isinstance(without.held_out, ComplementOperator)
+    matrices = torch.randn(3, 2, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = with_basis.generalization_loss(matrices)
+    torch.testing.assert_close(without.generalization_loss(matrices), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(without.one(1).generalization_loss(matrices[1:2]), expected[1:2], rtol=1e-12, atol=0)
+    columns = matrices[1].flatten(1).mT
+    by_columns = without.held_out.one(1).apply_to_columns(columns) - without.held_out_targets[1, :, None]
+    torch.testing.assert_close(by_columns.square().mean(0), expected[1], rtol=1e-12, atol=0)
+    projection = without.held_out.dense(24)
+    torch.testing.assert_close(without.held_out.apply(matrices), matrices.flatten(2) @ projection.mT)
+    torch.testing.assert_close(
+        without.held_out.adjoint(matrices.flatten(2), 4, 6).flatten(2), matrices.flatten(2) @ projection
     )

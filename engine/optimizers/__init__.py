@@ -1,36 +1,53 @@
-"""First-order optimizers, one a file: `init` makes the state, `step` turns a gradient into an update.
+"""First-order optimizers, one a file: `init` makes the state, `step` moves the weights, in place.
 
-An update is what is *added* to the factors. State and updates keep the leading seed axis: data sets never mix.
+Weights and gradients are one row a run, all parameters of its factors side by side. Only plain operators are used, so
+the same code serves NumPy arrays, torch tensors and CUDA graphs. Runs never mix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from engine.optimizers.adam import Adam
 from engine.optimizers.gradient_descent import GradientDescent
 from engine.optimizers.group_rmsprop import GroupRMSprop
-from engine.settings import OptimizerName
+from engine.optimizers.heavy_ball import HeavyBall
+from engine.optimizers.nesterov import Nesterov
+from engine.optimizers.stochastic import StochasticGradientDescent
+from engine.settings import GDSettings, OptimizerName
 
-Gradients = Sequence[Float[Tensor, "seed _ _"]]
 State = tuple[Tensor, ...]
 
 
 @runtime_checkable
 class Optimizer(Protocol):
-    def init(self, factors: Gradients) -> State: ...
+    scaled_gradient: ClassVar[bool]
+    """whether `step` wants the gradient times the learning rate (it is then folded into the measurements, for free)"""
+    rotation_equivariant: ClassVar[bool]
+    """whether rotating the hidden units only rotates the steps: true of all that treat no entry by itself"""
 
-    def step(
-        self, state: State, gradients: Gradients, learning_rate: float
-    ) -> tuple[State, list[Float[Tensor, "seed _ _"]]]:
-        """The next state, and what to add to each factor."""
+    def init(self, weights: Float[Tensor, "run parameter"]) -> State:
+        """What the first step needs besides the weights."""
+        ...
+
+    def step(self, state: Any, weights: Any, gradient: Any, learning_rate: Any) -> None:
+        """Move `weights` (run, parameter) and `state`; `learning_rate` is (run, 1). May overwrite `gradient`."""
         ...
 
 
-OPTIMIZERS: dict[OptimizerName, Optimizer] = {
-    "gradient_descent": GradientDescent(),
-    "group_rmsprop": GroupRMSprop(),
+_OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {
+    "gradient_descent": GradientDescent,
+    "heavy_ball": HeavyBall,
+    "nesterov": Nesterov,
+    "group_rmsprop": GroupRMSprop,
+    "adam": Adam,
+    "sgd": StochasticGradientDescent,
 }
+
+
+def optimizer(settings: GDSettings) -> Optimizer:
+    """The optimizer that `settings` names, with its constants."""
+    return _OPTIMIZERS[settings.optimizer](settings)  # type: ignore[call-arg]

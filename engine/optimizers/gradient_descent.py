@@ -1,18 +1,24 @@
-"""Gradient descent: W_j ← W_j − η ∂L_train/∂W_j."""
+"""Gradient descent: W ← W − η ∂L_train/∂W."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
+from engine.settings import GDSettings
+
 
 class GradientDescent:
-    def init(self, factors: Sequence[Float[Tensor, "seed _ _"]]) -> tuple[Tensor, ...]:
+    scaled_gradient: ClassVar[bool] = True
+    rotation_equivariant: ClassVar[bool] = True
+
+    def __init__(self, settings: GDSettings) -> None:
+        pass
+
+    def init(self, weights: Float[Tensor, "run parameter"]) -> tuple[Tensor, ...]:
         return ()
 
-    def step(
-        self, state: tuple[Tensor, ...], gradients: Sequence[Float[Tensor, "seed _ _"]], learning_rate: float
-    ) -> tuple[tuple[Tensor, ...], list[Float[Tensor, "seed _ _"]]]:
-        return state, [-learning_rate * gradient for gradient in gradients]
+    def step(self, state: Any, weights: Any, gradient: Any, learning_rate: Any) -> None:
+        weights -= gradient

@@ -7,28 +7,38 @@ published code of Alexander et al. 2025]. The direction is plain gradient descen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from engine.settings import GDSettings
 
 DECAY = 0.99
 EPSILON = 1e-6
 
 
 class GroupRMSprop:
-    def init(self, factors: Sequence[Float[Tensor, "seed _ _"]]) -> tuple[Tensor, ...]:
-        """Moving average of the squared norm, shape (seed,), and its weight 1 − α^t."""
-        average = factors[0].new_zeros(factors[0].shape[0])
-        return average, torch.zeros_like(average)
+    scaled_gradient: ClassVar[bool] = False
+    rotation_equivariant: ClassVar[bool] = True
 
-    def step(
-        self, state: tuple[Tensor, ...], gradients: Sequence[Float[Tensor, "seed _ _"]], learning_rate: float
-    ) -> tuple[tuple[Tensor, ...], list[Float[Tensor, "seed _ _"]]]:
+    def __init__(self, settings: GDSettings) -> None:
+        pass
+
+    def init(self, weights: Float[Tensor, "run parameter"]) -> tuple[Tensor, ...]:
+        """Moving average of the squared norm, and its weight 1 − α^t, shape (run, 1) each."""
+        return weights.new_zeros(len(weights), 1), weights.new_zeros(len(weights), 1)
+
+    def step(self, state: Any, weights: Any, gradient: Any, learning_rate: Any) -> None:
         average, weight = state
-        squared_norm = torch.stack([gradient.square().sum((-2, -1)) for gradient in gradients]).sum(0)
-        average = DECAY * average + (1 - DECAY) * squared_norm
-        weight = DECAY * weight + (1 - DECAY)
-        scale = -learning_rate / ((average / weight).sqrt() + EPSILON)
-        return (average, weight), [scale[:, None, None] * gradient for gradient in gradients]
+        squared_norm = (gradient[:, None] @ gradient[:, :, None])[:, 0]
+        squared_norm *= 1 - DECAY
+        average *= DECAY
+        average += squared_norm
+        weight *= DECAY
+        weight += 1 - DECAY
+        root = average / weight
+        root **= 0.5
+        root += EPSILON
+        gradient *= learning_rate / root
+        weights -= gradient

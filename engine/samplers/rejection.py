@@ -25,8 +25,8 @@ from engine.samplers.interface import (
 )
 from engine.settings import PointSettings, SamplerName
 
-NUMBERS_PER_BLOCK = {"cpu": 1 << 19, "cuda": 1 << 25}
-"""random numbers in a block. CPU: 2 MB, so that its work stays in a core's cache; GPU: enough to fill it"""
+NUMBERS_PER_BLOCK = {"cpu": 1 << 21, "cuda": 1 << 25}
+"""random numbers in a block: enough that vector operations dominate, and to fill a GPU"""
 BLOCKS_PER_STEP = 8
 """a constant, so that where a run stops does not depend on the number of cores"""
 

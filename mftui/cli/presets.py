@@ -29,10 +29,21 @@ def list_presets() -> None:
 
 @presets.command("show")
 def show(name: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE")]) -> None:
-    """A preset as TOML, with what it extends merged in."""
+    """A preset as TOML, with what it extends merged in; small ratings as a matrix on stderr."""
+    from engine.events import MOST_SHOWN_ENTRIES
     from engine.preset import dump, load
 
-    typer.echo(dump(load(name)), nl=False)
+    experiment = load(name)
+    typer.echo(dump(experiment), nl=False)
+    problem = experiment.points[0].problem
+    if problem.kind == "ratings" and problem.rows * problem.columns <= MOST_SHOWN_ENTRIES:
+        from rich.console import Console
+
+        from engine.ratings import load as load_ratings
+        from mftui.formatting import observed_table
+
+        data = load_ratings(problem.path, problem.test_path, problem.rows, problem.columns, problem.first_index)
+        Console(stderr=True).print(observed_table(data.table()))
 
 
 @presets.command("validate")

@@ -94,16 +94,25 @@ def _print_results(live: LiveRun, *, json: bool) -> None:
 
     from engine.results import summarize
     from engine.store import to_json
-    from mftui.formatting import remarks, results_table
+    from mftui.formatting import notes, observed_table, recovered_table, remarks, results_table
 
     if json:
         typer.echo(to_json({**live.run.results(live.results), "state": live.state}, indent=2))
         return
     if live.results:
         wide_enough = None if sys.stdout.isatty() else 120
-        Console(width=wide_enough).print(results_table(live.experiment, live.results))
+        console = Console(width=wide_enough)
+        console.print(results_table(live.experiment, live.results))
+        summary = summarize(live.experiment, live.results)
+        for note in notes(summary):
+            console.print(note, soft_wrap=True)
+        first_seed = [matrix for _, matrix in sorted(live.recovered.items()) if matrix.seed == min(live.recovered)[1]]
+        for matrix in first_seed[:1]:
+            console.print(observed_table(matrix.observed))
+        for matrix in first_seed:
+            console.print(recovered_table(matrix, live.experiment.label(matrix.point)))
         diagnostics = Console(stderr=True)
-        for remark in remarks(summarize(live.experiment, live.results)):
+        for remark in remarks(summary):
             diagnostics.print(remark, soft_wrap=True)
 
 

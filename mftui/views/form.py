@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.message import Message
@@ -11,7 +9,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from engine.preset import Experiment
-from engine.settings import expected, fields
+from engine.settings import choices, expected, fields
 from mftui.draft import OVER, SEEDS, Draft, sections
 from mftui.views.field_row import FieldRow
 
@@ -56,7 +54,7 @@ class Form(VerticalScroll, can_focus=False):
         if key not in fields():
             return FieldRow(key, label, text, _HINTS[key], ())
         field = fields()[key]
-        options = get_args(field.annotation) or (("true", "false") if field.annotation is bool else ())
+        options = choices(field) or (("true", "false") if field.annotation is bool else ())
         meaning = f"{field.description}; {expected(field)}"
         if key == self.draft.over:
             return FieldRow(key, f"{label} ⇄", text, f"swept, a list of values: {meaning}", ())

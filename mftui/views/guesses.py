@@ -13,7 +13,7 @@ from textual.containers import Horizontal
 from textual.widgets import Static
 
 from engine.results import binomial_interval
-from engine.settings import METHOD_LABELS, METHODS, Method
+from engine.settings import DEFAULT_METHODS, METHOD_LABELS, METHODS, Method
 from mftui.formatting import NOTHING, format_acceptance, format_count, format_loss
 from mftui.live import Guesses
 from mftui.views.axes import Axis
@@ -50,7 +50,7 @@ class GuessesPane(Pane):
 
     def show(self, trial: TrialView) -> None:
         self.start_anew(trial.key)
-        legend = {method: f"[{color(method, trial.dark)}]━ {METHOD_LABELS[method]}[/]" for method in METHODS}
+        legend = {method: f"[{color(method, trial.dark)}]━ {METHOD_LABELS[method]}[/]" for method in DEFAULT_METHODS}
         self.subtitle(" · ".join(legend.values()))
         self.numbers.update(numbers_table(trial), layout=False)
         self.say(_remark(trial))
@@ -93,10 +93,11 @@ def numbers_table(trial: TrialView) -> Table:
         ("a second", format_count(progress.rate) if progress and running and progress.rate else NOTHING),
         ("best L_train", f"{format_loss(best)}  (ε {settings.eps_train:g})"),
         ("hits", f"{gnc.hits:,}" if gnc else NOTHING),
-        ("P(hit)", _acceptance(trial)),
+        ("log10 P(hit)", _acceptance(trial)),
         ("sampler", result.guesses.sampler if result and result.guesses else settings.sampler),
     ]
-    for method in METHODS:
+    methods = [method for method in METHODS if method in DEFAULT_METHODS or method in trial.results]
+    for method in methods:
         note = f"train {format_loss(_training_loss(trial))}" if method == "gd" else "mean"
         name = Text.assemble("L_gen ", (METHOD_LABELS[method], color(method, trial.dark)))
         rows.append((name, f"{format_loss(_generalization_loss(trial, method))}  ({note})"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-Role = Literal["gd", "prior", "gnc", "training", "generalization", "bad", "good"]
+Role = Literal["gd", "prior", "gnc", "nuclear", "training", "generalization", "bad", "good"]
 
 _ORANGE, _SKY, _GREEN, _BLUE, _VERMILLION, _PURPLE = "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7"
 _ON_DARK: dict[Role, str] = {
     "gd": _SKY,
     "prior": _GREEN,
     "gnc": _ORANGE,
+    "nuclear": _PURPLE,
     "training": _ORANGE,
     "generalization": _SKY,
     "bad": _VERMILLION,

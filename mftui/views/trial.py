@@ -64,7 +64,7 @@ def running_trial(live: LiveRun) -> tuple[int, int]:
     if not live.progress:
         return 0, live.experiment.points[0].problem.seed
     point = max(progress.point for progress in live.progress.values())
-    for method in ("gnc", "prior", "gd"):
+    for method in ("gnc", "prior", "nuclear", "gd"):
         progress = live.progress.get(method)
         if progress is not None and progress.point == point:
             return point, progress.seed

@@ -1,0 +1,201 @@
+"""What the factors and the end-to-end matrix look like at a log point: spectrum, ranks, norms, balance, distance to W*.
+
+Everything acts on a batch (the `seed` axis) at once and stays on its device. Zero padding of the hidden dimensions
+changes nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from engine.events import MAX_COMPLETE_SPECTRUM, diagnostic_names
+from engine.randomness import Stream
+
+NUMERICAL_RANK_TOLERANCE = 1e-3
+"""singular values below this fraction of the largest don't count towards the numerical rank"""
+OVERSAMPLING = 10
+POWER_ITERATIONS = 4
+"""two suffice where the spectrum decays; four keep the first ten of a Gaussian matrix, the flattest, within 4 %"""
+
+Factors = Sequence[Float[Tensor, "seed _ _"]]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The leading singular values, largest first, with their vectors as columns."""
+
+    left: Float[Tensor, "seed m k"]
+    values: Float[Tensor, "seed k"]
+    right: Float[Tensor, "seed n k"]
+    complete: bool
+    """whether these are all that differ from 0, so that norms and ranks can be told from them"""
+
+    def leading(self, count: int) -> Spectrum:
+        """The first `count` of them."""
+        if count >= self.values.shape[-1]:
+            return self
+        return Spectrum(self.left[..., :count], self.values[..., :count], self.right[..., :count], False)
+
+
+def spectrum(matrices: Float[Tensor, "seed m n"]) -> Spectrum:
+    """All singular values of matrices given entry by entry."""
+    left, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    return Spectrum(left, values, right.mT, True)
+
+
+def spectrum_of_product(left: Float[Tensor, "seed m k"], right: Float[Tensor, "seed k n"], count: int) -> Spectrum:
+    """The spectrum of left·right, without ever forming the product.
+
+    Where one of m, n and k is at most `MAX_COMPLETE_SPECTRUM` it is complete and exact, by QR of both sides; otherwise
+    the leading `count` values are found by a randomized range finder with power iterations [Halko, Martinsson, Tropp
+    2011, algorithms 4.4 and 5.1].
+    """
+    rows, inner, columns = *left.shape[-2:], right.shape[-1]
+    if min(rows, inner, columns) > MAX_COMPLETE_SPECTRUM:
+        return _randomized(left, right, count)
+    if rows == min(rows, inner, columns):
+        basis, triangle = torch.linalg.qr((left @ right).mT)
+        small = spectrum(triangle.mT)
+        return Spectrum(small.left, small.values, basis @ small.right, True)
+    if columns == min(rows, inner, columns):
+        basis, triangle = torch.linalg.qr(left @ right)
+        small = spectrum(triangle)
+        return Spectrum(basis @ small.left, small.values, small.right, True)
+    left_basis, left_triangle = torch.linalg.qr(left)
+    right_basis, right_triangle = torch.linalg.qr(right.mT)
+    small = spectrum(left_triangle @ right_triangle.mT)
+    return Spectrum(left_basis @ small.left, small.values, right_basis @ small.right, True)
+
+
+def _randomized(left: Float[Tensor, "seed m k"], right: Float[Tensor, "seed k n"], count: int) -> Spectrum:
+    columns = right.shape[-1]
+    sketch = min(count + OVERSAMPLING, left.shape[-2], left.shape[-1], columns)
+    test = Stream(0, "sketch").normal(columns, sketch).to(left.device, left.dtype)
+    basis = torch.linalg.qr(left @ (right @ test)).Q
+    for _ in range(POWER_ITERATIONS):
+        basis = torch.linalg.qr(right.mT @ (left.mT @ basis)).Q
+        basis = torch.linalg.qr(left @ (right @ basis)).Q
+    compressed = (basis.mT @ left) @ right
+    small_left, values, small_right = torch.linalg.svd(compressed, full_matrices=False)
+    return Spectrum(basis @ small_left, values, small_right.mT, False).leading(count)
+
+
+def effective_rank(values: Float[Tensor, "seed k"]) -> Float[Tensor, " seed"]:
+    """exp of the entropy of σ/Σσ, from 1 to the number of values [Roy, Vetterli 2007]; 0 for the zero matrix."""
+    total = values.sum(-1)
+    share = values / _or_one(total)[:, None]
+    return torch.where(total > 0, torch.special.entr(share).sum(-1).exp(), 0.0)
+
+
+def numerical_rank(values: Float[Tensor, "seed k"]) -> Float[Tensor, " seed"]:
+    """How many singular values exceed `NUMERICAL_RANK_TOLERANCE` times the largest; 0 for the zero matrix."""
+    return (values > NUMERICAL_RANK_TOLERANCE * values[:, :1]).sum(-1).to(values.dtype)
+
+
+def stable_rank(values: Float[Tensor, "seed k"]) -> Float[Tensor, " seed"]:
+    """‖W‖_F² / σ_1²; 0 for the zero matrix."""
+    return (values / _or_one(values[:, :1])).square().sum(-1)
+
+
+def schatten_norm(values: Float[Tensor, "seed k"], depth: int) -> Float[Tensor, " seed"]:
+    """The Schatten-2/L quasi-norm (Σ σ^{2/L})^{L/2}: what the layers' squared norms cost at least, to the power L/2."""
+    return values.pow(2 / depth).sum(-1).pow(depth / 2)
+
+
+def balancedness_gap(factors: Factors) -> Float[Tensor, " seed"]:
+    """max_j ‖W_{j+1}ᵀ W_{j+1} − W_j W_jᵀ‖_F; 0 at depth 1. Gradient flow with linear σ keeps each of these matrices."""
+    if len(factors) == 1:
+        return factors[0].new_zeros(factors[0].shape[0])
+    inner = _stacked(factors[1:-1])
+    above = [factors[-1].mT @ factors[-1]]
+    below = [factors[0] @ factors[0].mT]
+    if inner is None:
+        return _frobenius(above[0] - below[0])
+    gaps = torch.cat([inner.mT @ inner, above[0][None]]) - torch.cat([below[0][None], inner @ inner.mT])
+    return _frobenius(gaps).amax(0)
+
+
+def layer_norms(factors: Factors) -> Float[Tensor, "depth seed"]:
+    """‖W_j‖_F, first layer first."""
+    first = _frobenius(factors[0])[None]
+    if len(factors) == 1:
+        return first
+    inner, last = _stacked(factors[1:-1]), _frobenius(factors[-1])[None]
+    return torch.cat([first, last] if inner is None else [first, _frobenius(inner), last])
+
+
+def frobenius_norm_of_product(
+    left: Float[Tensor, "seed m k"], right: Float[Tensor, "seed k n"]
+) -> Float[Tensor, " seed"]:
+    """‖left·right‖_F from the two k×k Gram matrices."""
+    return ((left.mT @ left) * (right @ right.mT)).sum((-2, -1)).clamp_min(0).sqrt()
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the diagnostics need of W*, worked out once."""
+
+    matrices: Float[Tensor, "seed m n"]
+    left: Float[Tensor, "seed m aligned"]
+    right: Float[Tensor, "seed n aligned"]
+
+    @staticmethod
+    def of(matrices: Float[Tensor, "seed m n"], aligned: int) -> Truth:
+        whole = spectrum(matrices).leading(aligned)
+        return Truth(matrices, whole.left, whole.right)
+
+
+def diagnose(
+    factors: Factors,
+    spectrum: Spectrum,
+    truth: Truth | None,
+    matrices: Float[Tensor, "seed m n"] | None = None,
+    frobenius_norm: Float[Tensor, " seed"] | None = None,
+) -> dict[str, Float[Tensor, " seed"]]:
+    """Every diagnostic by its name, in the order of `engine.events.diagnostic_names`.
+
+    Without a truth there are no alignments; the distance to W* needs `matrices` too. Of an incomplete spectrum only the
+    Frobenius norm (if given) and the stable rank are known; what needs all singular values is NaN.
+    """
+    values = spectrum.values
+    unknown = values.new_full(values.shape[:1], torch.nan)
+    depth, aligned = len(factors), 0 if truth is None else truth.left.shape[-1]
+    frobenius = frobenius_norm if frobenius_norm is not None else values.square().sum(-1).sqrt()
+    if not spectrum.complete and frobenius_norm is None:
+        frobenius = unknown
+    complete = spectrum.complete
+    distance = unknown if truth is None or matrices is None else _frobenius(matrices - truth.matrices)
+    found = [
+        effective_rank(values) if complete else unknown,
+        numerical_rank(values) if complete else unknown,
+        (frobenius / _or_one(values[:, 0])).square(),
+        values.sum(-1) if complete else unknown,
+        frobenius,
+        schatten_norm(values, depth) if complete else unknown,
+        balancedness_gap(factors),
+        distance,
+        *layer_norms(factors),
+    ]
+    if truth is not None:
+        found += (spectrum.left[..., :aligned] * truth.left).sum(-2).abs().unbind(-1)
+        found += (spectrum.right[..., :aligned] * truth.right).sum(-2).abs().unbind(-1)
+    return dict(zip(diagnostic_names(depth, aligned), found, strict=True))
+
+
+def _stacked(factors: Factors) -> Float[Tensor, "inner seed width width"] | None:
+    """The hidden layers, all of one shape, as one tensor: one operation for all of them."""
+    return torch.stack(tuple(factors)) if factors else None
+
+
+def _frobenius(matrices: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
+    return matrices.square().sum((-2, -1)).sqrt()
+
+
+def _or_one(values: Tensor) -> Tensor:
+    """A divisor: 1 where the value is 0."""
+    return torch.where(values > 0, values, 1.0)
