@@ -15,13 +15,13 @@ from collections.abc import Callable
 
 import torch
 
-from engine.activations import activation
-from engine.batched_step import BatchedStep
-from engine.descent import Descent
-from engine.factorization import end_to_end_matrix
-from engine.inits import initial_factors
-from engine.problem import EntryOperator, Problem, make_problem
-from engine.settings import PointSettings
+from engine.descent.batched_step import BatchedStep
+from engine.descent.descent import Descent
+from engine.descent.inits import initial_factors
+from engine.models.activations import activation
+from engine.models.factorization import end_to_end_matrix
+from engine.problems.problem import EntryOperator, Problem, make_problem
+from engine.spec.settings import PointSettings
 
 SEEDS = range(8)
 CPU = torch.device("cpu")

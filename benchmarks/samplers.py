@@ -21,13 +21,13 @@ from typing import Any
 
 import torch
 
-from engine.activations import activation
-from engine.factorization import factor_shapes
+from engine.models.activations import activation
+from engine.models.factorization import factor_shapes
 from engine.parallel import keep_freed_memory
-from engine.problem import make_problem
+from engine.problems.problem import make_problem
 from engine.samplers import SAMPLERS
 from engine.samplers.interface import Target
-from engine.settings import PointSettings, SamplerName
+from engine.spec.settings import PointSettings, SamplerName
 
 PLAIN_BATCH = 200_000
 

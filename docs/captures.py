@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine.preset import load
+from engine.spec.preset import load
 from mftui.app import Explorer
 
 PICTURE = Path(__file__).parent / "explorer.svg"

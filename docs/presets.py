@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from engine.preset import load, shipped
-from engine.settings import SECTIONS, expected
+from engine.spec.preset import load, shipped
+from engine.spec.settings import SECTIONS, expected
 
 PAGE = Path(__file__).parent / "presets.md"
 

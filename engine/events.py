@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.preset import Experiment
 from engine.results import TrialResult
-from engine.settings import Method, PointSettings
-from engine.store import Schema
+from engine.runs.store import Schema
+from engine.spec.preset import Experiment
+from engine.spec.settings import Method, PointSettings
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def aligned_vectors(point: PointSettings) -> int:
 
 
 def diagnostic_names(depth: int, aligned: int) -> list[str]:
-    """The diagnostics of one log point (`engine.diagnostics.diagnose`); alignments are |<u_i, u*_i>|, |<v_i, v*_i>|."""
+    """The diagnostics of one log point; alignments are |<u_i, u*_i>|, |<v_i, v*_i>| (`engine.descent.diagnostics`)."""
     return [
         "effective_rank",
         "numerical_rank",
@@ -107,8 +107,8 @@ def schema(experiment: Experiment) -> Schema:
     `theory` holds rates of change of the singular values in `gd` (σ per unit of time, a step being as long as the
     learning rate), `trajectory` their predicted course. `stage` rises when a sampler takes over from another and what
     passed before is dropped.
-    `method` is an index into `engine.settings.METHODS`. `progress` holds wall-clock times and so differs between equal
-    runs; the other tables are functions of the spec alone (same device, library versions and dtype).
+    `method` is an index into `engine.spec.settings.METHODS`. `progress` holds wall-clock times and so differs between
+    equal runs; the other tables are functions of the spec alone (same device, library versions and dtype).
     """
     points = experiment.points
     singular_values = max(map(logged_singular_values, points))

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from engine.events import Event, Finished
-from engine.problem import EntryOperator, Problem
+from engine.problems.problem import EntryOperator, Problem
 from engine.results import TrialResult, held_out_rmse
-from engine.settings import Method, PointSettings
+from engine.spec.settings import Method, PointSettings
 
 TOLERANCE = 1e-6
 """of the solver, absolute and relative; its entries then fit to about 1e-7 of the largest"""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from engine.preset import Experiment
-from engine.settings import Method, PointSettings
+from engine.spec.preset import Experiment
+from engine.spec.settings import Method, PointSettings
 
 Outcome = Literal["finished", "diverged", "no_hits", "unreliable", "failed"]
 CONFIDENCE = 0.95
@@ -83,7 +83,7 @@ class TrialResult:
     held_out_rmse: float | None = None
     """ratings only: root of the generalization loss, in units of the ratings"""
     theory_error: float | None = None
-    """GD with linear σ: largest relative error of the predicted dσ/dt over the log points (`engine.theory`)"""
+    """GD with linear σ: largest relative error of the predicted dσ/dt over the log points (`engine.descent.theory`)"""
     trajectory_error: float | None = None
     """the same for the integrated trajectory: largest |σ_r − predicted| over the log points, relative to the largest
     σ seen; None where none was asked for"""

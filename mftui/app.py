@@ -15,8 +15,8 @@ from textual.containers import Grid, Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from engine.directory import RunDirectory, RunError
-from engine.preset import Experiment
+from engine.runs.directory import RunDirectory, RunError
+from engine.spec.preset import Experiment
 from mftui.live import LiveRun
 from mftui.views.form import Form
 from mftui.views.guesses import GuessesPane

@@ -10,8 +10,8 @@ from typing import Any
 
 import tomlkit
 
-from engine.preset import Experiment, PresetError, parse
-from engine.settings import SECTIONS, fields
+from engine.spec.preset import Experiment, PresetError, parse
+from engine.spec.settings import SECTIONS, fields
 
 OVER = "sweep.over"
 SEEDS = "seeds"

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.events import Recovered
-from engine.preset import Experiment
 from engine.results import Interval, PointSummary, TrialResult, summarize
-from engine.settings import METHOD_LABELS
+from engine.spec.preset import Experiment
+from engine.spec.settings import METHOD_LABELS
 
 NOTHING = "–"
 """where there is no number to show"""

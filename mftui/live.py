@@ -15,12 +15,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.directory import RunDirectory
 from engine.events import Recovered
-from engine.launch import EXIT_STORE_FULL, start_worker
 from engine.results import TrialResult, trial_of
-from engine.settings import METHODS, Method
-from engine.store import StoreFullError
+from engine.runs.directory import RunDirectory
+from engine.runs.launch import EXIT_STORE_FULL, start_worker
+from engine.runs.store import StoreFullError
+from engine.spec.settings import METHODS, Method
 
 State = Literal["starting", "running", "paused", "stopped", "finished", "failed", "interrupted"]
 OVER: frozenset[State] = frozenset({"stopped", "finished", "failed", "interrupted"})

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from engine.settings import METHOD_LABELS, Method
+from engine.spec.settings import METHOD_LABELS, Method
 from mftui.formatting import format_count, format_duration, format_loss
 from mftui.live import LiveRun
 

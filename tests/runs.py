@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine import preset
-from engine.directory import RunDirectory
-from engine.store import from_json
+from engine.runs.directory import RunDirectory
+from engine.runs.store import from_json
+from engine.spec import preset
 from mftui.live import LiveRun
 
 CEILING_SECONDS = 120.0

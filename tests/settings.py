@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.settings import SECTIONS, PointSettings
+from engine.spec.settings import SECTIONS, PointSettings
 
 
 def point(**fields: Any) -> PointSettings:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from engine.problem import make_problem
+from engine.problems.problem import make_problem
 from engine.samplers.interface import GuessState, Sampler, Target
 from tests.settings import point
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from engine import preset
-from engine.directory import RunDirectory, runs_directory
-from engine.settings import METHOD_LABELS
+from engine.runs.directory import RunDirectory, runs_directory
+from engine.spec import preset
+from engine.spec.settings import METHOD_LABELS
 from mftui.cli import app, main
 from tests.runs import CEILING_SECONDS, LONG, TINY, wait_until
 
@@ -162,7 +162,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(mftui: Command, tmp
 
 def test_a_run_that_is_going_on_elsewhere_is_not_resumed(mftui: Command, tmp_path: Path) -> None:
     run = RunDirectory.create(preset.load(_tiny(tmp_path), LONG), "cpu", tmp_path / "run")
-    hold = "import sys, time; from engine.directory import RunDirectory; from pathlib import Path\n"
+    hold = "import sys, time; from engine.runs.directory import RunDirectory; from pathlib import Path\n"
     hold += "RunDirectory.open(Path(sys.argv[1])).lock(); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-P", "-c", hold, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -8,8 +8,8 @@ import torch
 from scipy.integrate import quad
 
 from engine.batch_last import cholesky, gram, matmul, solve_lower, solve_lower_transposed
-from engine.conditioning import Conditioner, log_radial_integral
 from engine.randomness import Stream
+from engine.samplers.conditioning import Conditioner, log_radial_integral
 
 
 def _random(*shape: int) -> torch.Tensor:

@@ -7,16 +7,16 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from engine import batched_step, descent, grouping, loss_gradient
-from engine.activations import activation
-from engine.descent import Descent
+from engine.descent import batched_step, descent, grouping, loss_gradient
+from engine.descent.descent import Descent
+from engine.descent.inits import initial_factors
+from engine.descent.optimizers.group_rmsprop import DECAY, EPSILON
 from engine.events import Finished, Rows
-from engine.factorization import end_to_end_matrix
-from engine.inits import initial_factors
-from engine.optimizers.group_rmsprop import DECAY, EPSILON
-from engine.problem import DenseOperator, make_problem
+from engine.models.activations import activation
+from engine.models.factorization import end_to_end_matrix
+from engine.problems.problem import DenseOperator, make_problem
 from engine.results import TrialResult
-from engine.settings import OptimizerName, PointSettings, bad_combinations
+from engine.spec.settings import OptimizerName, PointSettings, bad_combinations
 from tests.settings import point
 
 SEEDS = (0, 1, 2)

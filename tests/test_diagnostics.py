@@ -6,13 +6,13 @@ from itertools import pairwise
 import pytest
 import torch
 
-from engine import diagnostics
-from engine.activations import activation
-from engine.diagnostics import Truth, diagnose, spectrum, spectrum_of_product
+from engine.descent import diagnostics
+from engine.descent.diagnostics import Truth, diagnose, spectrum, spectrum_of_product
+from engine.descent.inits import initial_factors
 from engine.events import diagnostic_names
-from engine.factorization import end_to_end_matrix
-from engine.inits import initial_factors
-from engine.problem import make_problem
+from engine.models.activations import activation
+from engine.models.factorization import end_to_end_matrix
+from engine.problems.problem import make_problem
 from tests.settings import point
 
 SEEDS = (0, 1, 2)

@@ -14,9 +14,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from engine.directory import RunDirectory, RunError
-from engine.preset import Experiment, load, parse
-from engine.settings import PointSettings, fields
+from engine.runs.directory import RunDirectory, RunError
+from engine.spec.preset import Experiment, load, parse
+from engine.spec.settings import PointSettings, fields
 from mftui.app import Explorer, farewell
 from mftui.draft import OVER, SEEDS, Draft, to_value
 from mftui.live import Guesses, LiveRun, Progress

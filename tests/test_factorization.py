@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.activations import Activation, activation
-from engine.factorization import end_to_end_matrix, factor_gradients, factor_shapes, pre_activations
-from engine.settings import ActivationName, ModelSettings
+from engine.models.activations import Activation, activation
+from engine.models.factorization import end_to_end_matrix, factor_gradients, factor_shapes, pre_activations
+from engine.spec.settings import ActivationName, ModelSettings
 from tests.settings import point
 
 ACTIVATIONS = get_args(ActivationName)

@@ -54,7 +54,9 @@ def test_the_front_ends_never_import_torch() -> None:
 
 
 def test_the_engines_spec_store_and_launcher_import_neither_torch_nor_a_terminal() -> None:
-    packages = _packages_after("import engine.preset, engine.store, engine.directory, engine.results, engine.launch")
+    packages = _packages_after(
+        "import engine.spec.preset, engine.runs.store, engine.runs.directory, engine.results, engine.runs.launch"
+    )
     assert "engine" in packages
     assert not packages & ({"torch"} | TERMINAL)
 

@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 import torch
 
-from engine.factorization import factor_shapes
-from engine.inits import initial_factors
-from engine.settings import InitName
+from engine.descent.inits import initial_factors
+from engine.models.factorization import factor_shapes
+from engine.spec.settings import InitName
 from tests.settings import point
 
 SEEDS = (0, 4)

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from engine import nuclear, preset
+from engine import nuclear
 from engine.events import Finished
 from engine.nuclear import MinimumNuclearNorm
-from engine.preset import PresetError
-from engine.problem import make_problem
+from engine.problems.problem import make_problem
 from engine.results import TrialResult
+from engine.spec import preset
+from engine.spec.preset import PresetError
 from tests.settings import point
 
 FITS = 1e-5

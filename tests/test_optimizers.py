@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.activations import activation
-from engine.descent import Descent
+from engine.descent.descent import Descent
+from engine.descent.inits import initial_factors
+from engine.descent.optimizers import optimizer
+from engine.descent.optimizers.stochastic import STEPS_A_BLOCK, Batches
 from engine.events import Rows
-from engine.factorization import end_to_end_matrix
-from engine.inits import initial_factors
-from engine.optimizers import optimizer
-from engine.optimizers.stochastic import STEPS_A_BLOCK, Batches
-from engine.problem import make_problem
-from engine.settings import OptimizerName
+from engine.models.activations import activation
+from engine.models.factorization import end_to_end_matrix
+from engine.problems.problem import make_problem
+from engine.spec.settings import OptimizerName
 from tests.settings import point
 
 Update = Callable[[Tensor, Tensor, dict[str, Any]], Tensor]

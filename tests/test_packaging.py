@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import preset
+from engine.spec import preset
 from tests.runs import TINY
 
 CHECKOUT = Path(__file__).parent.parent
@@ -103,7 +103,7 @@ def test_what_is_imported_is_the_unpacked_wheel_and_its_presets(installed: Insta
     ended = installed.python(
         "-P",
         "-c",
-        "import engine, mftui, engine.preset as p; print(engine.__file__, mftui.__file__, p.preset_directory())",
+        "import engine, mftui, engine.spec.preset as p; print(engine.__file__, mftui.__file__, p.preset_directory())",
     )
     assert ended.stderr == ""
     assert ended.stdout.split() == [
@@ -119,7 +119,7 @@ def test_an_installed_mftui_lists_its_presets_anywhere(installed: Installed) -> 
 
 def test_an_installed_mftui_runs_an_experiment_anywhere_with_its_own_worker(installed: Installed) -> None:
     (installed.elsewhere / "tiny.toml").write_text(TINY, encoding="utf-8")
-    marker = "engine.descent: the installed one"
+    marker = "engine.descent.descent: the installed one"
     descent = installed.folder / "engine" / "descent.py"
     with descent.open("a", encoding="utf-8") as file:
         file.write(f"\nimport sys\nprint({marker!r}, file=sys.stderr)\n")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import preset
-from engine.preset import PresetError
-from engine.settings import expected, fields
+from engine.spec import preset
+from engine.spec.preset import PresetError
+from engine.spec.settings import expected, fields
 
 
 def _write(folder: Path, text: str, name: str = "a.toml") -> Path:

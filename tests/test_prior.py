@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.stats import ks_2samp, laplace, norm, t
 
-from engine.activations import activation as sigma
-from engine.factorization import end_to_end_matrix, factor_shapes
-from engine.prior import LAWS, layer_scales, matrices_of, normalized, sample_matrices, sample_weights
+from engine.models.activations import activation as sigma
+from engine.models.factorization import end_to_end_matrix, factor_shapes
+from engine.models.prior import LAWS, layer_scales, matrices_of, normalized, sample_matrices, sample_weights
 from engine.randomness import Stream
 from engine.samplers import PRIOR
-from engine.settings import PriorName
+from engine.spec.settings import PriorName
 from tests.settings import point
 from tests.targets import run, target
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from engine import problem as problem_module
-from engine.problem import ComplementOperator, DenseOperator, EntryOperator, Problem, make_problem
-from engine.settings import ProblemSettings
+from engine.problems.problem import ComplementOperator, DenseOperator, EntryOperator, Problem, make_problem
+from engine.spec.settings import ProblemSettings
 
 KINDS = ("sensing", "completion")
 SEEDS = (3, 4, 11)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine import preset, problem_file
-from engine.directory import RunDirectory
-from engine.preset import PresetError
-from engine.problem import make_problem
-from engine.problem_file import ProblemFileError
-from engine.settings import ProblemSettings
+from engine.problems.problem import make_problem
+from engine.runs.directory import RunDirectory
+from engine.spec import preset, problem_file
+from engine.spec.preset import PresetError
+from engine.spec.problem_file import ProblemFileError
+from engine.spec.settings import ProblemSettings
 
 GENERATOR = np.random.default_rng(0)
 A = GENERATOR.standard_normal((7, 3, 4))

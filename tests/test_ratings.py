@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine import preset, ratings
-from engine.directory import RunDirectory
-from engine.preset import PresetError
-from engine.problem import EntryOperator, make_problem, ratings_tables
-from engine.ratings import RatingsError
+from engine.problems.problem import EntryOperator, make_problem, ratings_tables
+from engine.runs.directory import RunDirectory
+from engine.spec import preset, ratings
+from engine.spec.preset import PresetError
+from engine.spec.ratings import RatingsError
 from mftui.cli.run import _print_results
 from mftui.formatting import observed_table
 from tests.runs import follow_to_end, results_of
@@ -239,7 +239,9 @@ def test_a_hundred_thousand_ratings_train_in_little_memory(depth: int, tmp_path:
     )
     run = RunDirectory.create(preset.load(tmp_path / "movies.toml"), "cpu", tmp_path / "run")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    subprocess.run([sys.executable, "-m", "engine.worker", str(run.path)], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-m", "engine.runs.worker", str(run.path)], check=True, cwd=Path(__file__).parents[1]
+    )
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert max(before, peak) < 1.5 * 2**20, "KiB"
     (trial,) = results_of(run)["trials"]

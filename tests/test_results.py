@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from engine import preset
 from engine.results import (
     HISTOGRAM_EDGES,
     GuessRecord,
@@ -19,7 +18,8 @@ from engine.results import (
     summarize,
     summarize_losses,
 )
-from engine.store import from_json, to_json
+from engine.runs.store import from_json, to_json
+from engine.spec import preset
 
 
 @pytest.mark.parametrize(("hits", "draws"), [(0, 10), (1, 10), (7, 10), (10, 10), (3, 10**6)])

@@ -18,12 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import preset, store, worker
-from engine.directory import RunDirectory, RunError, runs_directory
-from engine.environment import resolve_device
-from engine.launch import EXIT_STORE_FULL, PYTHON_M, check_device, start_worker
 from engine.results import TrialResult
-from engine.store import Writer, attempts, from_json
+from engine.runs import store, worker
+from engine.runs.directory import RunDirectory, RunError, runs_directory
+from engine.runs.environment import resolve_device
+from engine.runs.launch import EXIT_STORE_FULL, PYTHON_M, check_device, start_worker
+from engine.runs.store import Writer, attempts, from_json
+from engine.spec import preset
 from mftui.live import LiveRun
 from tests.runs import LONG, TINY, disk_with, follow, follow_to_end, make_run, results_of, tables_of, wait_until
 
@@ -225,8 +226,8 @@ def test_a_curve_has_each_step_once_however_often_the_run_was_interrupted(interr
 LAUNCH = """
 import os, sys
 from pathlib import Path
-from engine.directory import RunDirectory
-from engine.launch import start_worker
+from engine.runs.directory import RunDirectory
+from engine.runs.launch import start_worker
 print(start_worker(RunDirectory.open(Path(sys.argv[1]))).pid, flush=True)
 os._exit(0)
 """
@@ -290,7 +291,7 @@ def test_a_paused_run_stores_nothing_until_it_is_continued(endless: LiveRun) -> 
         follow(endless, lambda run: run.state == "paused", "the pause")
         before = {path.name: path.stat().st_size for path in endless.run.path.iterdir()}
         # starting Python takes about half a second, in which a worker that did not pause would store dozens of rows
-        subprocess.run([*PYTHON_M, "engine.worker", str(endless.run.path)], check=False, capture_output=True)
+        subprocess.run([*PYTHON_M, "engine.runs.worker", str(endless.run.path)], check=False, capture_output=True)
         assert {path.name: path.stat().st_size for path in endless.run.path.iterdir()} == before
     finally:
         endless.resume()
@@ -305,7 +306,7 @@ def test_a_second_worker_is_refused_naming_the_first(endless: LiveRun) -> None:
 
 def test_two_workers_started_at_once_end_in_one_and_a_sentence(endless: LiveRun) -> None:
     second = subprocess.run(
-        [*PYTHON_M, "engine.worker", str(endless.run.path)], check=False, capture_output=True, text=True
+        [*PYTHON_M, "engine.runs.worker", str(endless.run.path)], check=False, capture_output=True, text=True
     )
     assert second.returncode == 1
     assert second.stderr == f"run: already running, held by process {endless.run.worker()}\n"

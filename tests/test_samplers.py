@@ -22,8 +22,8 @@ from engine.randomness import Stream
 from engine.samplers import SAMPLERS
 from engine.samplers.interface import GuessState, Target
 from engine.samplers.splitting import REPLICATES, SplittingState
-from engine.settings import SamplerName
-from engine.weighted import Weighted
+from engine.samplers.weighted import Weighted
+from engine.spec.settings import SamplerName
 from tests.targets import run, target
 
 FAMILY_LEVEL = 0.01

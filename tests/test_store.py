@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import store
-from engine.store import Reader, StoreFullError, Writer, attempts, from_json, to_json, write_atomically
+from engine.runs import store
+from engine.runs.store import Reader, StoreFullError, Writer, attempts, from_json, to_json, write_atomically
 from tests.runs import disk_with
 
 SCHEMA = {"points": ["x", "y"], "other": ["z"]}

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from engine import preset, theory
-from engine.activations import activation
-from engine.descent import Descent
-from engine.diagnostics import spectrum
+from engine.descent import theory
+from engine.descent.descent import Descent
+from engine.descent.diagnostics import spectrum
+from engine.descent.inits import initial_factors
 from engine.events import Finished, Rows
-from engine.factorization import end_to_end_matrix, factor_gradients, pre_activations
-from engine.inits import initial_factors
-from engine.problem import make_problem
+from engine.models.activations import activation
+from engine.models.factorization import end_to_end_matrix, factor_gradients, pre_activations
+from engine.problems.problem import make_problem
 from engine.results import TrialResult, summarize
-from engine.settings import PointSettings
+from engine.spec import preset
+from engine.spec.settings import PointSettings
 from mftui.live import LiveRun
 from tests.runs import follow_to_end, make_run
 from tests.settings import point

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.weighted import Weighted, pareto_k, weighted_quantiles
+from engine.samplers.weighted import Weighted, pareto_k, weighted_quantiles
 
 
 @pytest.mark.parametrize("shape", [0.2, 0.5, 0.9, 1.5])

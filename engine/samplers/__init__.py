@@ -9,7 +9,7 @@ from engine.samplers.interface import Sampler
 from engine.samplers.prior import Prior
 from engine.samplers.rejection import Rejection
 from engine.samplers.splitting import Splitting
-from engine.settings import SamplerName
+from engine.spec.settings import SamplerName
 
 PRIOR: Sampler = Prior()
 SAMPLERS: dict[SamplerName, Sampler] = {

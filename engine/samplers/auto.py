@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
-from engine.applicability import refusal
 from engine.results import GuessRecord
 from engine.samplers.collapsed import Collapsed
 from engine.samplers.conditional import MAX_PARETO_K, MIN_EFFECTIVE_SAMPLES, Conditional
 from engine.samplers.interface import GuessState, Sampler, Target
 from engine.samplers.rejection import Rejection
 from engine.samplers.splitting import Splitting
-from engine.settings import SamplerName
+from engine.spec.applicability import refusal
+from engine.spec.settings import SamplerName
 
 PILOT_DRAWS = 100_000
 CHEAP_DRAWS = 1_000_000

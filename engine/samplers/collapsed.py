@@ -1,7 +1,8 @@
 """Rejection on the collapsed prior: the same law as plain rejection, drawn without the hidden weight matrices.
 
-Given the last features, the rows of W are independent N(0, CCᵀ), C as in `engine.collapse`; a draw costs O(width) for a
-nonlinear model and is free of the width for a linear one. Gaussian prior, any activation and normalization.
+Given the last features, the rows of W are independent N(0, CCᵀ), C as in `engine.samplers.collapse`; a draw costs
+O(width) for a nonlinear model and is free of the width for a linear one. Gaussian prior, any activation and
+normalization.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.batch_last import matmul
-from engine.collapse import covariance_factor
-from engine.prior import normalized
+from engine.models.prior import normalized
 from engine.randomness import Stream
+from engine.samplers.collapse import covariance_factor
 from engine.samplers.rejection import Rejection
-from engine.settings import PointSettings, SamplerName
+from engine.spec.settings import PointSettings, SamplerName
 
 
 class Collapsed(Rejection):

@@ -1,9 +1,9 @@
 """Conditioning on the last layer: hidden features from the prior, W from a Gaussian posterior, importance weights.
 
-Hidden features are drawn from the prior through their factor C (`engine.collapse`). Given C, the proposal for W is the
-Gaussian posterior of `engine.conditioning` under the pseudo-noise γ; a draw counts if the true event L_train < ε_train
-holds, with the weight p(W | C) / q(W | C) = N(y; 0, M) / N(y; z, γI). The mean weight estimates P(L_train < ε_train),
-weighted means those of the posterior.
+Hidden features are drawn from the prior through their factor C (`engine.samplers.collapse`). Given C, the proposal for
+W is the Gaussian posterior of `engine.samplers.conditioning` under the pseudo-noise γ; a draw counts if the true event
+L_train < ε_train holds, with the weight p(W | C) / q(W | C) = N(y; 0, M) / N(y; z, γI). The mean weight estimates
+P(L_train < ε_train), weighted means those of the posterior.
 
 With normalization only the direction u = W/‖W‖ matters, and the plain weight is heavy-tailed, because it pays for a
 length that the event does not ask about. Two remedies, both exact (docs/samplers.md has the measurements):
@@ -23,12 +23,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from engine.collapse import covariance_factor
-from engine.conditioning import Conditioner
+from engine.models.prior import SOFTENING
 from engine.parallel import map_blocks
-from engine.prior import SOFTENING
 from engine.randomness import Stream
 from engine.results import GuessRecord
+from engine.samplers.collapse import covariance_factor
+from engine.samplers.conditioning import Conditioner
 from engine.samplers.interface import (
     Draws,
     GuessState,
@@ -36,7 +36,7 @@ from engine.samplers.interface import (
     fraction_of_budget,
     no_hits_advice,
 )
-from engine.settings import PointSettings
+from engine.spec.settings import PointSettings
 
 NOISE_PER_THRESHOLD = 1.4
 """γ / ε_train: below 1 the weights grow tails, above 2 fewer draws pass"""

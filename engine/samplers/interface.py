@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from engine.problem import Problem
+from engine.problems.problem import Problem
 from engine.results import GuessRecord, Interval, LossSummary
-from engine.settings import PointSettings
-from engine.weighted import Weighted
+from engine.samplers.weighted import Weighted
+from engine.spec.settings import PointSettings
 
 KEPT_MATRICES = 256
 """posterior samples of W that a trial keeps for later views"""

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.factorization import factor_shapes
+from engine.models.factorization import factor_shapes
+from engine.models.prior import sample_matrices
 from engine.parallel import map_blocks
-from engine.prior import sample_matrices
 from engine.randomness import Stream, StreamName
 from engine.results import GuessRecord, binomial_interval, geometric_interval
 from engine.samplers.interface import (
@@ -23,7 +23,7 @@ from engine.samplers.interface import (
     fraction_of_budget,
     no_hits_advice,
 )
-from engine.settings import PointSettings, SamplerName
+from engine.spec.settings import PointSettings, SamplerName
 
 NUMBERS_PER_BLOCK = {"cpu": 1 << 21, "cuda": 1 << 25}
 """random numbers in a block: enough that vector operations dominate, and to fill a GPU"""

@@ -22,14 +22,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.factorization import factor_shapes
+from engine.models.factorization import factor_shapes
+from engine.models.prior import LAWS, matrices_of
 from engine.parallel import map_blocks
-from engine.prior import LAWS, matrices_of
 from engine.randomness import Stream
 from engine.results import GuessRecord, Interval, LossSummary, histogram
 from engine.samplers.interface import KEPT_MATRICES, Draws, GuessState, Target
-from engine.settings import PointSettings
-from engine.weighted import LOG10_E, weighted_quantiles
+from engine.samplers.weighted import LOG10_E, weighted_quantiles
+from engine.spec.settings import PointSettings
 
 REPLICATES = 8
 LEVEL_QUANTILE = 0.2

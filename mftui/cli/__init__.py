@@ -45,8 +45,8 @@ app.command()(doctor)
 
 def main() -> None:
     """Entry point. Expected errors become a sentence on stderr and exit status 2."""
-    from engine.directory import RunError
-    from engine.preset import PresetError
+    from engine.runs.directory import RunError
+    from engine.spec.preset import PresetError
 
     try:
         app()

@@ -43,10 +43,10 @@ def _machine(advice: list[str]) -> list[tuple[str, str]]:
     import subprocess
     import time
 
-    from engine.launch import PYTHON_M
+    from engine.runs.launch import PYTHON_M
 
     started = time.monotonic()
-    probe = subprocess.run([*PYTHON_M, "engine.environment"], capture_output=True, text=True, check=False)
+    probe = subprocess.run([*PYTHON_M, "engine.runs.environment"], capture_output=True, text=True, check=False)
     seconds = time.monotonic() - started
     rows = [("cores", str(len(os.sched_getaffinity(0)))), ("memory", _memory())]
     if probe.returncode != 0:
@@ -79,7 +79,7 @@ def _memory() -> str:
 def _terminal(advice: list[str]) -> list[tuple[str, str]]:
     from rich.console import Console
 
-    from engine.directory import runs_directory
+    from engine.runs.directory import runs_directory
 
     size = shutil.get_terminal_size()
     colours = Console().color_system or "none"

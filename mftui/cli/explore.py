@@ -16,7 +16,7 @@ def explore(
     device: DeviceOption = "auto",
 ) -> None:
     """Open the explorer on a preset and run it live."""
-    from engine.preset import load
+    from engine.spec.preset import load
 
     experiment = load(preset, overrides(settings, seed))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -19,7 +19,7 @@ def _list_by_default(context: typer.Context) -> None:
 @presets.command("list")
 def list_presets() -> None:
     """The shipped presets with their titles."""
-    from engine.preset import load, shipped
+    from engine.spec.preset import load, shipped
 
     names = shipped()
     width = max(map(len, names))
@@ -31,7 +31,7 @@ def list_presets() -> None:
 def show(name: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE")]) -> None:
     """A preset as TOML, with what it extends merged in; small ratings as a matrix on stderr."""
     from engine.events import MOST_SHOWN_ENTRIES
-    from engine.preset import dump, load
+    from engine.spec.preset import dump, load
 
     experiment = load(name)
     typer.echo(dump(experiment), nl=False)
@@ -39,7 +39,7 @@ def show(name: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE")]) -> None
     if problem.kind == "ratings" and problem.rows * problem.columns <= MOST_SHOWN_ENTRIES:
         from rich.console import Console
 
-        from engine.ratings import load as load_ratings
+        from engine.spec.ratings import load as load_ratings
         from mftui.formatting import observed_table
 
         data = load_ratings(problem.path, problem.test_path, problem.rows, problem.columns, problem.first_index)
@@ -49,7 +49,7 @@ def show(name: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE")]) -> None
 @presets.command("validate")
 def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
     """Check preset files; exit status 2 and a line for each defect if any is wrong."""
-    from engine.preset import PresetError, load
+    from engine.spec.preset import PresetError, load
 
     problems: list[str] = []
     for file in files:

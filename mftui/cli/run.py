@@ -13,7 +13,7 @@ import typer
 from mftui.cli.options import DeviceOption, PresetArgument, SeedOption, SetOption, overrides
 
 if TYPE_CHECKING:
-    from engine.directory import RunDirectory
+    from engine.runs.directory import RunDirectory
     from mftui.live import LiveRun
 
 POLL_SECONDS = 0.1
@@ -41,9 +41,9 @@ def run(
 
     Ctrl-C stops cleanly and keeps what is finished. Exit status: 0 finished, 1 failed, 2 bad input, 130 stopped.
     """
-    from engine.directory import RunDirectory
-    from engine.launch import check_device
-    from engine.preset import load
+    from engine.runs.directory import RunDirectory
+    from engine.runs.launch import check_device
+    from engine.spec.preset import load
 
     experiment = load(preset, overrides(settings, seed))
     check_device(device)
@@ -56,7 +56,7 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Go on with a run that was stopped or died: finished trials are kept, the others start anew."""
-    from engine.directory import RunDirectory, runs_directory
+    from engine.runs.directory import RunDirectory, runs_directory
 
     directory = RunDirectory.open(Path(name) if Path(name).is_dir() else runs_directory() / name)
     _follow(directory, json=json, quiet=quiet)
@@ -93,7 +93,7 @@ def _print_results(live: LiveRun, *, json: bool) -> None:
     from rich.console import Console
 
     from engine.results import summarize
-    from engine.store import to_json
+    from engine.runs.store import to_json
     from mftui.formatting import notes, observed_table, recovered_table, remarks, results_table
 
     if json:

@@ -1,4 +1,4 @@
-"""The form: every setting of the experiment, generated from `engine.settings`."""
+"""The form: every setting of the experiment, generated from `engine.spec.settings`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
-from engine.preset import Experiment
-from engine.settings import choices, expected, fields
+from engine.spec.preset import Experiment
+from engine.spec.settings import choices, expected, fields
 from mftui.draft import OVER, SEEDS, Draft, sections
 from mftui.views.field_row import FieldRow
 

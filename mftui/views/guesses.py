@@ -13,7 +13,7 @@ from textual.containers import Horizontal
 from textual.widgets import Static
 
 from engine.results import binomial_interval
-from engine.settings import DEFAULT_METHODS, METHOD_LABELS, METHODS, Method
+from engine.spec.settings import DEFAULT_METHODS, METHOD_LABELS, METHODS, Method
 from mftui.formatting import NOTHING, format_acceptance, format_count, format_loss
 from mftui.live import Guesses
 from mftui.views.axes import Axis

@@ -13,8 +13,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
-from engine.preset import Experiment
 from engine.results import TrialResult, summarize
+from engine.spec.preset import Experiment
 from mftui.formatting import remarks, results_table
 
 

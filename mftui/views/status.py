@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.widgets import Static
 
-from engine.settings import METHOD_LABELS, METHODS, Method
+from engine.spec.settings import METHOD_LABELS, METHODS, Method
 from mftui.formatting import format_count
 from mftui.live import Progress
 from mftui.views.palette import color

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.results import TrialResult
-from engine.settings import METHODS, Method, PointSettings
+from engine.spec.settings import METHODS, Method, PointSettings
 from mftui.live import Guesses, LiveRun, Progress
 
 MOST_POINTS = 120

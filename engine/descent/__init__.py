@@ -1,0 +1,1 @@
+"""Gradient descent: inits, optimizers, the batched step, what is observed on the way, and what theory says of it."""

@@ -1,0 +1,285 @@
+"""Gradient descent on the training loss: all data sets of one or more sweep points as one batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from engine.descent import grouping
+from engine.descent.batched_step import BatchedStep, compress
+from engine.descent.diagnostics import Spectrum, spectrum, spectrum_of_product
+from engine.descent.inits import initial_factors
+from engine.descent.learning_rate import learning_rates
+from engine.descent.observer import Look, Observed, Observer
+from engine.descent.optimizers import State, optimizer
+from engine.descent.optimizers.stochastic import Batches
+from engine.events import LEADING_VALUES, MOST_SHOWN_ENTRIES, Event, Finished, Recovered, Rows, logged_singular_values
+from engine.models.activations import activation
+from engine.problems.problem import Problem, ratings_tables
+from engine.results import TrialResult, held_out_rmse
+from engine.spec.settings import Method, PointSettings
+
+STEP_SECONDS = 0.02
+"""how long one `step` may hold the loop, so that pause and stop act at once"""
+LOG_SECONDS = 0.1
+"""estimated time of steps whose log points are worked out together: apart, at the smallest sizes, they cost 17 % of the
+steps, together 10 %"""
+MOST_MARKS = 64
+MOST_BURST = 256
+"""steps between two looks at the clock, at most"""
+
+
+@dataclass(frozen=True)
+class DescentState:
+    """Everything the next step needs."""
+
+    step: int
+    weights: Float[Tensor, "run parameter"]
+    """a row per data set and sweep point, all points of a data set together"""
+    optimizer: State
+    marks: tuple[tuple[int, Float[Tensor, "run parameter"]], ...]
+    """steps to be logged, with their weights"""
+    last_finite: tuple[tuple[int, float, float] | None, ...]
+    """per run: step, training and generalization loss of the last logged row that was finite"""
+    diverged: tuple[bool, ...]
+    observed: Observed
+    """what `engine.descent.observer` keeps of earlier log points"""
+
+
+class Descent:
+    """Gradient descent at compatible sweep points (`grouping.compatible`).
+
+    The numbers depend on settings and seeds only, not on the chunking; on which points share the batch only up to the
+    order in which products are summed.
+    """
+
+    method: Method = "gd"
+
+    def __init__(
+        self, points: Mapping[int, PointSettings], seeds: Sequence[int], problem: Problem, device: torch.device
+    ) -> None:
+        """`points` are sweep points by index; `problem` holds the data sets of `seeds`, in float64 on the CPU."""
+        first = next(iter(points.values()))
+        self.index = next(iter(points))
+        self.seeds = tuple(seeds)
+        self._points = dict(points)
+        self._settings = first.gd
+        self._total = first.gd.steps
+        self._device = device
+        self._dtype = getattr(torch, first.gd.dtype)
+        self._problem = problem.to(device, self._dtype)
+        self._optimizer = optimizer(first.gd)
+        self._activation = activation(first.model)
+        self._linear = first.model.activation == "linear"
+        self._layout = grouping.layout(list(points.values()))
+        self._initial_weights, rates = self._start(problem)
+        self._rates: list[float] = rates.flatten().tolist()
+        batches = None
+        if first.gd.optimizer == "sgd":
+            measurements = problem.targets.shape[-1]
+            batches = Batches(seeds, measurements, min(first.gd.batch_size, measurements))
+        self._steps = BatchedStep(
+            self._problem,
+            self._layout,
+            None if self._linear else self._activation,
+            self._optimizer,
+            rates.to(device, self._dtype),
+            batches,
+        )
+        self._singular_values = logged_singular_values(first)
+        self._observer = Observer(points, seeds, self._problem, self._activation, self._rates)
+        between_marks = grouping.step_seconds(list(points.values()), len(seeds)) * first.gd.log_every
+        self._marks_at_once = max(1, min(MOST_MARKS, int(LOG_SECONDS / between_marks)))
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """(sweep point, seed) of every run, in the order of the batch."""
+        return [(point, seed) for seed in self.seeds for point in self._points]
+
+    @property
+    def rates(self) -> list[float]:
+        """The learning rate of every run, `auto` worked out."""
+        return self._rates
+
+    def init(self) -> tuple[DescentState, list[Event]]:
+        """The state before the first step, and its rows."""
+        weights = self._initial_weights.to(self._device, self._dtype)
+        count = len(weights)
+        state = DescentState(
+            step=0,
+            weights=weights,
+            optimizer=self._optimizer.init(weights),
+            marks=((0, weights),),
+            last_finite=(None,) * count,
+            diverged=(False,) * count,
+            observed=self._observer.init(),
+        )
+        return self._log(state)
+
+    def step(self, state: DescentState) -> tuple[DescentState, list[Event]]:
+        """Some steps: up to where enough log points have come together, or as many as fit into `STEP_SECONDS`."""
+        every, step, marks, burst = self._settings.log_every, state.step, list(state.marks), 1
+        self._steps.load(step, state.weights, state.optimizer)
+        deadline = time.monotonic() + STEP_SECONDS
+        while step < self._total and len(marks) < self._marks_at_once and time.monotonic() < deadline:
+            mark = min(step - step % every + every, self._total)
+            count = min(burst, mark - step)
+            self._steps.run(count)
+            step, burst = step + count, min(2 * burst, MOST_BURST)
+            if step == mark:
+                marks.append((step, self._steps.weights.clone()))
+        weights, optimizer_state = self._steps.save()
+        state = replace(state, step=step, weights=weights, optimizer=optimizer_state, marks=tuple(marks))
+        full = len(marks) == self._marks_at_once or step == self._total
+        return self._log(state) if full else (state, [])
+
+    def done(self, state: DescentState) -> int:
+        return state.step
+
+    def fraction(self, state: DescentState) -> float:
+        """Of the steps; once every run has diverged, there is nothing left to do."""
+        return 1.0 if all(state.diverged) else state.step / self._total
+
+    def finish(self, state: DescentState) -> list[Event]:
+        return [event for run in range(len(self.runs)) for event in self._end(state, run)]
+
+    def _end(self, state: DescentState, run: int) -> list[Event]:
+        result = self._result(state, run)
+        if result.outcome != "finished":
+            return [Finished(result)]
+        trajectory_error, events = self._observer.trajectory(state.observed, run)
+        result = replace(
+            result,
+            held_out_rmse=held_out_rmse(self._points[result.point], result.generalization_loss),
+            theory_error=self._observer.theory_error(state.observed, run),
+            trajectory_error=trajectory_error,
+        )
+        settings = self._points[result.point].problem
+        if settings.kind == "ratings" and settings.rows * settings.columns <= MOST_SHOWN_ENTRIES:
+            left, right = self._last_product(state.weights[run : run + 1])
+            problem = self._problem.one(run // len(self._points))
+            events.append(Recovered(result.point, result.seed, *ratings_tables(problem, (left @ right.mT)[0])))
+        return [*events, Finished(result)]
+
+    def _start(self, problem: Problem) -> tuple[Float[Tensor, "run parameter"], Float[Tensor, "seed point"]]:
+        """Initial weights and learning rates, in float64 on the CPU."""
+        rows, rates = [], []
+        for point in self._points.values():
+            factors = initial_factors(point, self.seeds)
+            rates.append(learning_rates(point, problem, factors))
+            if grouping.width_in_batch(point) < point.model.width:
+                factors = compress(factors)
+            rows.append(self._layout.pack(factors))
+        return torch.stack(rows, dim=1).flatten(0, 1), torch.stack(rates, dim=1)
+
+    def _log(self, state: DescentState) -> tuple[DescentState, list[Event]]:
+        """Rows of all the marks, together; the diverged runs are known from here on."""
+        steps = [step for step, _ in state.marks]
+        measured, look = self._measure(torch.stack([weights for _, weights in state.marks]), steps)
+        table = measured.tolist()
+        shown: list[list[bool]] = []
+        rows: list[list[float]] = []
+        last_finite, diverged = list(state.last_finite), list(state.diverged)
+        runs = self.runs
+        for (step, _), values_of_runs in zip(state.marks, table, strict=True):
+            for run, (finite, *values) in enumerate(values_of_runs):
+                if not diverged[run]:
+                    rows.append([*runs[run], step, *values])
+                if finite:
+                    last_finite[run] = (step, values[0], values[1])
+                diverged[run] = diverged[run] or not finite
+            shown.append([not gone for gone in diverged])
+        observed, events = self._observer.look(state.observed, replace(look, shown=shown))
+        state = replace(state, marks=(), last_finite=tuple(last_finite), diverged=tuple(diverged), observed=observed)
+        return state, [Rows("gd", rows), *events]
+
+    def _measure(
+        self, weights: Float[Tensor, "mark run parameter"], steps: Sequence[int]
+    ) -> tuple[Float[Tensor, "mark run column"], Look]:
+        """Whether the losses are finite, both losses, and the singular values, NaN where not; and what to look at."""
+        marks, count = weights.shape[:2]
+        left, right = self._last_product(weights.flatten(0, 1))
+        if self._steps.sparse:
+            losses = self._losses_of_products(left, right, marks)
+        else:
+            losses = self._losses(left @ right.mT, marks)
+        finite = torch.isfinite(losses).all(-1)
+        *hidden, last = self._layout.split(weights.flatten(0, 1))
+        factors = [*(factor.mT for factor in hidden), last]
+        if not bool(finite.all()):
+            left, right, *factors = (torch.where(finite[:, None, None], f, 0.0) for f in (left, right, *factors))
+        found = self._spectrum(left, right)
+        first = found.values[:, : self._singular_values]
+        padded = torch.nn.functional.pad(first, (0, self._singular_values - first.shape[1]))
+        values = torch.where(finite[:, None], padded, torch.nan)
+        table = torch.cat([finite[:, None].to(losses), losses, values], dim=1).view(marks, count, -1)
+        return table, Look(steps, factors, left, right, found, shown=[])
+
+    def _last_product(
+        self, weights: Float[Tensor, "run parameter"]
+    ) -> tuple[Float[Tensor, "run m k"], Float[Tensor, "run n k"]]:
+        """Both sides of W = W_L Fᵀ; at depth 1, F is the identity."""
+        *hidden, last = self._layout.split(weights)
+        if not hidden:
+            return last, torch.eye(self._layout.columns, dtype=last.dtype, device=last.device).expand(len(last), -1, -1)
+        features = self._activation.function(hidden[0])
+        for factor in hidden[1:]:
+            features = self._activation.function(features @ factor)
+        return last, features
+
+    def _losses(self, matrices: Float[Tensor, "run m n"], marks: int) -> Float[Tensor, "run 2"]:
+        """Training and generalization loss of each matrix; the runs of each mark in turn."""
+        seeds, points, shape = len(self.seeds), len(self._points), matrices.shape[1:]
+        by_seed = matrices.view(marks, seeds, points, *shape).transpose(0, 1).reshape(seeds, -1, *shape)
+        both = [self._problem.training_loss(by_seed), self._problem.generalization_loss(by_seed)]
+        return torch.stack(both, dim=-1).view(seeds, marks, points, 2).transpose(0, 1).reshape(-1, 2)
+
+    def _losses_of_products(
+        self, left: Float[Tensor, "run m k"], right: Float[Tensor, "run n k"], marks: int
+    ) -> Float[Tensor, "run 2"]:
+        """The same without the matrices."""
+        count, points = len(self.seeds), len(self._points)
+        left, right = (side.reshape(marks, count, points, *side.shape[1:]) for side in (left, right))
+        found = [
+            torch.stack(self._problem.losses_of_product(left[mark, :, point], right[mark, :, point]), dim=-1)
+            for mark in range(marks)
+            for point in range(points)
+        ]
+        return torch.stack(found).view(marks, points, count, 2).transpose(1, 2).reshape(-1, 2)
+
+    def _spectrum(self, left: Float[Tensor, "run m k"], right: Float[Tensor, "run n k"]) -> Spectrum:
+        """The logged singular values at least."""
+        if min(self._layout.rows, self._layout.columns) == self._singular_values:
+            return spectrum(left @ right.mT)
+        return spectrum_of_product(left, right.mT, LEADING_VALUES)
+
+    def _result(self, state: DescentState, run: int) -> TrialResult:
+        point, seed = self.runs[run]
+        last = state.last_finite[run]
+        if not state.diverged[run] and last is not None:
+            return TrialResult(
+                point=point,
+                method="gd",
+                seed=seed,
+                outcome="finished",
+                training_loss=last[1],
+                generalization_loss=last[2],
+            )
+        since = "the initial weights" if last is None else f"step {last[0]} (training loss {last[1]:.3g})"
+        return TrialResult(
+            point=point,
+            method="gd",
+            seed=seed,
+            outcome="diverged",
+            training_loss=None,
+            generalization_loss=None,
+            message=(
+                f"gradient descent diverged: the loss was no longer finite within {self._settings.log_every} steps "
+                f"after {since}, at learning rate {self._rates[run]:g}; try a smaller gd.learning_rate"
+            ),
+        )

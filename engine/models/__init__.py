@@ -1,0 +1,1 @@
+"""The factorization, its activations, and the prior over its weights."""

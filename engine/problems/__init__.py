@@ -1,0 +1,1 @@
+"""What is to be recovered: ground truths and their measurements."""
