@@ -120,7 +120,7 @@ def test_an_installed_mftui_lists_its_presets_anywhere(installed: Installed) -> 
 def test_an_installed_mftui_runs_an_experiment_anywhere_with_its_own_worker(installed: Installed) -> None:
     (installed.elsewhere / "tiny.toml").write_text(TINY, encoding="utf-8")
     marker = "engine.descent.descent: the installed one"
-    descent = installed.folder / "engine" / "descent.py"
+    descent = installed.folder / "engine" / "descent" / "descent.py"
     with descent.open("a", encoding="utf-8") as file:
         file.write(f"\nimport sys\nprint({marker!r}, file=sys.stderr)\n")
     ended = installed.python("-m", "mftui.cli", "run", "tiny.toml", "--json", "--quiet", "--out", "out")

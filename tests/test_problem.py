@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine import problem as problem_module
+from engine.problems import problem as problem_module
 from engine.problems.problem import ComplementOperator, DenseOperator, EntryOperator, Problem, make_problem
 from engine.spec.settings import ProblemSettings
 

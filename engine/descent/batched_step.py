@@ -239,17 +239,23 @@ class BatchedStep:
         return tensor if self._backend is torch else tensor.numpy()
 
 
-def _record(operations: Operations) -> torch.cuda.CUDAGraph:
-    """One step as a CUDA graph. Runs steps on whatever the buffers hold: load a state afterwards."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):  # libraries allocate their workspaces on first use, which a recording must not contain
+def _record(operations: Operations) -> torch.cuda.CUDAGraph | None:
+    """One step as a CUDA graph, or None if this device or library can't record it: the step then runs as it is.
+
+    Runs steps on whatever the buffers hold: load a state afterwards.
+    """
+    try:
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # libraries allocate their workspaces on first use, which a recording must not contain
+                for operate in operations:
+                    operate()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
             for operate in operations:
                 operate()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for operate in operations:
-            operate()
+    except RuntimeError:
+        return None
     return graph
