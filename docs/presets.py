@@ -15,9 +15,10 @@ HEAD = """# Presets
 One experiment is one TOML file. `mftui presets validate FILE` checks it. This page is made by `python docs/presets.py`.
 
 At the top level: `title`; `about`, what to look for; `methods`, a list of methods ("gd", "prior" and "gnc" unless
-given); `seeds`, the number of data sets; `extends`, the name of a preset, or the path of a file, that this one starts
-from: tables are merged, lists and single values replaced. `[sweep]` has `over`, the field to vary, such as
-"model.width", and `values`. In a sweep any field may also be a list with one value per sweep point.
+given); `seeds`, the number of data sets (of inits and guesses, where a file has the one data set); `extends`, the name
+of a preset, or the path of a file, that this one starts from: tables are merged, lists and single values replaced.
+`[sweep]` has `over`, the field to vary, such as "model.width", and `values`. In a sweep any field may also be a list
+with one value per sweep point.
 
 A problem of kind "file" is an `.npz` archive: `A` (n × m × m'), `y` (n), and `W_star` (m × m') with optional `B` (an
 orthonormal basis of what the measurements don't see), or `A_test` and `y_test`. Pickles are refused.
@@ -32,7 +33,7 @@ def page() -> str:
         parts.append(f"\n## [{section}]\n{summary}\n\n| field | default | accepts | meaning |\n|---|---|---|---|\n")
         for name, field in settings.model_fields.items():
             default = str(field.default).lower() if isinstance(field.default, bool) else field.default
-            meaning = (field.description or "").replace("|", "\\|")
+            meaning = " ".join((field.description or "").split()).replace("|", "\\|")
             parts.append(f"| `{name}` | {default} | {expected(field)} | {meaning} |\n")
     parts.append("\n## Shipped presets\n")
     for name in shipped():

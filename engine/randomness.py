@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-StreamName = Literal["truth", "measurements", "init", "prior", "gnc", "pilot", "moves", "split", "sketch", "batches"]
+StreamName = Literal["truth", "measurements", "init", "prior", "gnc", "moves", "split", "sketch", "batches"]
 _STREAMS: tuple[StreamName, ...] = get_args(StreamName)
 _PAIRS_AT_ONCE = 1 << 15
 """the working arrays stay in a core's cache"""

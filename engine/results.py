@@ -199,11 +199,24 @@ def summarize(experiment: Experiment, results: Sequence[TrialResult]) -> list[Po
         for method in experiment.methods:
             trials = [result for result in results if (result.point, result.method) == (point, method)]
             if trials:
-                table.append(_summarize_point(point, experiment.label(point), method, trials))
+                eps_train = experiment.points[point].gnc.eps_train if "gnc" in experiment.methods else math.inf
+                table.append(_summarize_point(point, experiment.label(point), method, trials, eps_train))
     return table
 
 
-def _summarize_point(point: int, label: str, method: Method, trials: Sequence[TrialResult]) -> PointSummary:
+def _unfit(trials: Sequence[TrialResult], eps_train: float) -> Iterable[str]:
+    """Gradient descent that did not train is no evidence of how it generalizes."""
+    count = sum(trial.training_loss is not None and trial.training_loss > eps_train for trial in trials)
+    if count:
+        yield (
+            f"{count} of {len(trials)} ended above ε_train = {eps_train:g} and so have not fit the data: "
+            "try more gd.steps, another gd.learning_rate or gd.init_scale"
+        )
+
+
+def _summarize_point(
+    point: int, label: str, method: Method, trials: Sequence[TrialResult], eps_train: float
+) -> PointSummary:
     generalization = [t.generalization_loss for t in trials if t.generalization_loss is not None]
     training = [t.training_loss for t in trials if t.training_loss is not None]
     quartiles = tuple(map(float, np.quantile(generalization, (0.25, 0.5, 0.75)))) if generalization else None
@@ -216,7 +229,7 @@ def _summarize_point(point: int, label: str, method: Method, trials: Sequence[Tr
         training_loss=float(np.median(training)) if training else None,
         acceptance=_median_acceptance(trials) if method == "gnc" else None,
         remarks=tuple(_remarks(trials)),
-        notes=tuple(_notes(trials)),
+        notes=(*_notes(trials), *_unfit(trials, eps_train if method == "gd" else math.inf)),
     )
 
 

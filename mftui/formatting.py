@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich import box
@@ -19,7 +20,7 @@ NOTHING = "–"
 
 def format_loss(value: float | None) -> str:
     """Three significant digits: 0.226, 3.4e-08."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return NOTHING
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
 

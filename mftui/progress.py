@@ -15,6 +15,7 @@ from mftui.formatting import format_count, format_duration, format_loss
 from mftui.live import LiveRun
 
 BAR_CELLS = 20
+COLUMNS = 8
 
 
 class ProgressDisplay:
@@ -28,11 +29,9 @@ class ProgressDisplay:
         self._reported = 0
 
     def __enter__(self) -> Self:
-        if not self._quiet:
-            self._console.print(f"{self._live.experiment.title}", style="bold", highlight=False)
-            if self._console.is_terminal:
-                self._display = Live(console=self._console, auto_refresh=False, transient=True)
-                self._display.start()
+        if not self._quiet and self._console.is_terminal:
+            self._display = Live(console=self._console, auto_refresh=False, transient=True)
+            self._display.start()
         return self
 
     def __exit__(
@@ -49,14 +48,17 @@ class ProgressDisplay:
             return
         for trial in self._live.results[self._reported :]:
             what = f"{self._live.experiment.label(trial.point)}, {METHOD_LABELS[trial.method]}, seed {trial.seed}"
-            loss = "" if trial.generalization_loss is None else format_loss(trial.generalization_loss)
-            self._console.print(f"{what}: {loss or trial.message}", highlight=False, soft_wrap=True)
+            loss = trial.generalization_loss
+            told = trial.message if loss is None else f"L_gen {format_loss(loss)}"
+            self._console.print(f"{what}: {told}", highlight=False, soft_wrap=True)
         self._reported = len(self._live.results)
 
 
 def _table(live: LiveRun) -> Table:
     """A line per method: sweep point, bar, done, rate, time left at this sweep point, losses or hits."""
     table = Table.grid(padding=(0, 2))
+    for _ in range(COLUMNS):
+        table.add_column(no_wrap=True)  # a wrapped line would be left behind when the display is erased
     if not live.progress:
         table.add_row(Text("starting the engine …" if live.state == "starting" else live.state, style="dim"))
     for method in live.experiment.methods:

@@ -31,6 +31,8 @@ from mftui.views.results_screen import ResultsScreen
 from mftui.views.singular_values import SingularValues
 from mftui.views.trial import MOST_POINTS, TrialView, thin
 
+pytestmark = pytest.mark.slow
+
 TINY = """
 seeds = 2
 [gd]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ENGINE = Path(__file__).parent.parent / "engine"
 TERMINAL = {"mftui", "textual", "rich", "typer", "plotext", "click"}
 

@@ -15,6 +15,8 @@ from engine.spec import preset
 from engine.spec.preset import PresetError
 from tests.settings import point
 
+pytestmark = pytest.mark.slow
+
 FITS = 1e-5
 """the solver's tolerance, 1e-6, with room for the constraints' own scale"""
 

@@ -17,6 +17,8 @@ import pytest
 from engine.spec import preset
 from tests.runs import TINY
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parent.parent
 SOURCES = ("engine", "mftui", "presets", "pyproject.toml", "README.md", "LICENSE")
 

@@ -19,6 +19,8 @@ from mftui.cli.run import _print_results
 from mftui.formatting import observed_table
 from tests.runs import follow_to_end, results_of
 
+pytestmark = pytest.mark.slow
+
 MOVIES = Path(__file__).parents[2] / "shared" / "data" / "ratings-100k.csv.gz"
 GOOD = "row,column,value\n0,0,4\n0,1,2.5\n2,0,1\n1,3,5\n"
 

@@ -12,6 +12,8 @@ from engine.samplers.interface import Target
 from engine.samplers.rejection import Rejection
 from tests.targets import run, target
 
+pytestmark = pytest.mark.slow
+
 CASES: list[dict[str, Any]] = [
     {"depth": 1, "eps_train": 0.1, "measurements": 6},
     {"depth": 2, "width": 3, "eps_train": 0.1, "activation": "tanh"},

@@ -28,6 +28,8 @@ from engine.spec import preset
 from mftui.live import LiveRun
 from tests.runs import LONG, TINY, disk_with, follow, follow_to_end, make_run, results_of, tables_of, wait_until
 
+pytestmark = pytest.mark.slow
+
 # --- runs that nobody disturbs: all started at once, since starting is what takes long ------------------------------
 
 SLOW = ["model.width=3", "gnc.draws=1_500_000", "gd.steps=50"]

@@ -26,6 +26,8 @@ from engine.samplers.weighted import Weighted
 from engine.spec.settings import SamplerName
 from tests.targets import run, target
 
+pytestmark = pytest.mark.slow
+
 FAMILY_LEVEL = 0.01
 
 # ε is such that a guess in some hundred fits: plain rejection then has thousands of hits within a second.
@@ -33,6 +35,11 @@ TINY: dict[str, Any] = {"rows": 3, "columns": 3, "measurements": 4, "width": 3}
 CASES = [
     {**TINY, "activation": a, "depth": d, "normalize": n, "kind": k, "eps_train": 0.02 if n else 0.03}
     for a, d, n, k in product(("linear", "tanh", "leaky_relu"), (2, 3, 6), (False, True), ("sensing", "completion"))
+]
+# ReLU: features that are all dead, and W = 0 with positive probability.
+CASES += [
+    {**TINY, "activation": "relu", "depth": d, "normalize": n, "kind": "sensing", "eps_train": 0.03}
+    for d, n in product((2, 3), (False, True))
 ]
 WIDE = [{**case, "width": 6} for case in CASES if case["depth"] == 3]
 GAUSSIAN: list[tuple[SamplerName, dict[str, Any]]] = [
@@ -203,6 +210,30 @@ def test_the_verdict_fires_where_the_conditional_sampler_is_fooled() -> None:
     record = SAMPLERS["conditional"].record(trial, run(SAMPLERS["conditional"], trial))
     assert not record.reliable
     assert "gnc.sampler = 'splitting'" in record.advice or "none of" in record.advice
+
+
+def test_splitting_gets_past_an_atom_of_the_losses() -> None:
+    """Deep narrow ReLU models are zero more often than not: many particles then share one loss."""
+    fields: dict[str, Any] = {**TINY, "width": 2, "activation": "relu", "depth": 8, "prior": "uniform_matched"}
+    trial = target(sampler="splitting", effective_samples=500, eps_train=0.03, **fields)
+    state = run(SAMPLERS["splitting"], trial)
+    reference = run(SAMPLERS["rejection"], target(sampler="rejection", draws=2_000_000, eps_train=0.03, **fields))
+    log_rate = math.log(reference.hits / reference.draws)
+    estimate = _over_replicates(np.array(state.replicate_log_acceptance))
+    assert reference.hits > 30
+    error = math.hypot(estimate.error, 1 / math.sqrt(reference.hits))
+    assert abs(estimate.value - log_rate) < float(t(REPLICATES - 1).isf(0.0005)) * error
+
+
+def test_deep_linear_priors_neither_overflow_nor_underflow_in_single_precision() -> None:
+    """Normalized at depth 130 most draws have norm near 1; unnormalized at width 160, depth 40 all are finite."""
+    deep = target(depth=130, normalize=True)
+    norms = SAMPLERS["rejection"].draw(deep.point, Stream(0, "gnc", 0), 200, torch.float64).norm(dim=(0, 1))  # type: ignore[attr-defined]
+    assert torch.isfinite(norms).all()
+    wide = target(depth=40, width=160)
+    matrices = SAMPLERS["rejection"].draw(wide.point, Stream(0, "gnc", 0), 2, torch.float32)  # type: ignore[attr-defined]
+    assert torch.isfinite(matrices).all()
+    assert float(matrices.abs().max()) > 0
 
 
 def test_few_effective_samples_are_not_called_reliable() -> None:

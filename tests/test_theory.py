@@ -22,6 +22,8 @@ from mftui.live import LiveRun
 from tests.runs import follow_to_end, make_run
 from tests.settings import point
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 WITHIN = 0.02
 """what issue 4 asks of the prediction on the incremental-learning preset"""

@@ -97,9 +97,9 @@ def numerical_rank(values: Float[Tensor, "seed k"]) -> Float[Tensor, " seed"]:
     return (values > NUMERICAL_RANK_TOLERANCE * values[:, :1]).sum(-1).to(values.dtype)
 
 
-def stable_rank(values: Float[Tensor, "seed k"]) -> Float[Tensor, " seed"]:
+def stable_rank(frobenius_norm: Float[Tensor, " seed"], largest: Float[Tensor, " seed"]) -> Float[Tensor, " seed"]:
     """‖W‖_F² / σ_1²; 0 for the zero matrix."""
-    return (values / _or_one(values[:, :1])).square().sum(-1)
+    return (frobenius_norm / _or_one(largest)).square()
 
 
 def schatten_norm(values: Float[Tensor, "seed k"], depth: int) -> Float[Tensor, " seed"]:
@@ -173,7 +173,7 @@ def diagnose(
     found = [
         effective_rank(values) if complete else unknown,
         numerical_rank(values) if complete else unknown,
-        (frobenius / _or_one(values[:, 0])).square(),
+        stable_rank(frobenius, values[:, 0]),
         values.sum(-1) if complete else unknown,
         frobenius,
         schatten_norm(values, depth) if complete else unknown,

@@ -22,6 +22,9 @@ from engine.spec.settings import PointSettings, PriorName
 SOFTENING = 1e-6
 """added to the norm that a normalized matrix is divided by [Alexander et al. 2025, experiments]"""
 
+SMALLEST_DEFERRED_SCALE = 1e-9
+"""unscaled products grow as the inverse of this; single precision ends at 1e38"""
+
 Weights = Sequence[Float[Tensor, "_ _ batch"]]
 """W_1 … W_L before scaling"""
 
@@ -95,8 +98,8 @@ def matrices_of(point: PointSettings, weights: Weights) -> Float[Tensor, "m n ba
     """The end-to-end matrices of scaled weights, normalized if the settings say so."""
     function = activation(point.model).function
     scales = layer_scales(point)
-    if point.model.activation == "linear":  # one multiplication at the end, not one a layer
-        scales = [*[1.0] * (len(scales) - 1), math.prod(scales)]
+    if point.model.activation == "linear" and math.prod(scales) > SMALLEST_DEFERRED_SCALE:
+        scales = [*[1.0] * (len(scales) - 1), math.prod(scales)]  # one multiplication at the end, not one a layer
     matrices = weights[0]
     for position, (factor, scale) in enumerate(zip(weights, scales, strict=True)):
         if position:

@@ -62,6 +62,8 @@ def _work(run: RunDirectory, writer: store.Writer, requests: _Requests, trials: 
     keep_freed_memory()
     try:
         device = resolve_device(run.device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # streams and graphs are made on the current one
         attempt = store.attempts(run.path)
         store.write_atomically(
             run.path / f"environment-{attempt:04d}.json", store.to_json(fingerprint(device), indent=2).encode() + b"\n"

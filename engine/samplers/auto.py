@@ -58,7 +58,11 @@ class Auto:
         sampler = self._samplers[state.sampler]
         inner = sampler.step(target, state.inner)
         state = _showing(replace(state, inner=inner))
-        if sampler.fraction(target, inner) >= 1.0 or target.point.gnc.mode == "first_hit":
+        if target.point.gnc.mode == "first_hit" or (
+            state.piloting and inner.hits >= target.point.gnc.effective_samples
+        ):
+            return state
+        if not state.piloting and sampler.fraction(target, inner) >= 1.0:
             return self._after_the_end(target, state)
         return self._reconsidered(target, state)
 
@@ -73,7 +77,7 @@ class Auto:
 
     def _reconsidered(self, target: Target, state: AutoState) -> AutoState:
         inner = state.inner
-        if state.piloting and inner.draws >= PILOT_DRAWS:
+        if state.piloting and inner.draws >= min(PILOT_DRAWS, target.point.gnc.draws):
             return self._after_the_pilot(target, state)
         if state.sampler == "conditional" and inner.draws >= FAIR_TRIAL and not _promising(target, inner):
             return self._fall_back(target, state)

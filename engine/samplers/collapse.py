@@ -8,8 +8,6 @@ matrix of k degrees of freedom, drawn by Bartlett's decomposition (Bartlett 1933
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -55,10 +53,11 @@ def _narrow_features(point: PointSettings, stream: Stream, batch: int) -> Float[
 
 
 def _wishart_chain(point: PointSettings, stream: Stream, batch: int) -> Float[Tensor, "n n batch"]:
-    factor = _bartlett(point.model.width, point.problem.columns, stream, batch)
-    for _ in range(point.model.depth - 2):
-        factor = matmul(factor, _bartlett(point.model.width, point.problem.columns, stream, batch))
-    return factor * math.prod(layer_scales(point)[:-1])
+    first, *scales = layer_scales(point)[:-1]
+    factor = _bartlett(point.model.width, point.problem.columns, stream, batch) * first
+    for scale in scales:
+        factor = matmul(factor, _bartlett(point.model.width, point.problem.columns, stream, batch) * scale)
+    return factor
 
 
 def _bartlett(degrees: int, size: int, stream: Stream, batch: int) -> Float[Tensor, "n n batch"]:

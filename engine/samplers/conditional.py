@@ -68,7 +68,8 @@ class Conditional:
         return state.extended(map_blocks(target.device, draw, range(state.step, state.step + BLOCKS_PER_STEP)))
 
     def fraction(self, target: Target, state: GuessState) -> float:
-        return fraction_of_budget(target.point, state.draws, state.weighted.effective_sample_size())
+        wanted = max(target.point.gnc.effective_samples, MIN_EFFECTIVE_SAMPLES)
+        return fraction_of_budget(target.point, state.draws, state.weighted.effective_sample_size(), wanted)
 
     def record(self, target: Target, state: GuessState) -> GuessRecord:
         weighted = state.weighted
@@ -136,7 +137,7 @@ def _direction_block(target: Target, stream: Stream) -> Draws:
     features = _features_per_block(target.point)
     factor = covariance_factor(target.point, stream, features)
     squared_norm = conditioner.rows * factor.square().sum((0, 1))
-    factor = factor * squared_norm.rsqrt()
+    factor = factor * torch.where(squared_norm > 0, squared_norm.rsqrt(), 0.0)  # all-dead features stay zero
     covariance = conditioner.measurement_covariance(factor)
 
     kept, log_kept = _play_roulette(conditioner, factor, covariance, stream)
@@ -153,9 +154,11 @@ def _direction_block(target: Target, stream: Stream) -> Draws:
 
     drawn = conditioner.draw(posterior.select(chosen), stream)
     lengths = drawn.columns.square().sum(0).sqrt()
+    lengths = torch.where(lengths > 0, lengths, 1.0)
     direction = drawn.columns / lengths
     squared_latent = drawn.latent.square().sum((0, 1)) * (scale / lengths).square()
-    degrees = conditioner.rows * (factor != 0).any(0).sum(0)[feature].double()
+    # All latents count, those of null columns of C too: the direction is weighted together with them, and they cancel.
+    degrees = torch.full_like(squared_latent, conditioner.rows * factor.shape[1])
     # The length under the prior, which 1e−6 in the normalization makes matter, if only where W is tiny.
     length = _chi(degrees, stream) * (squared_norm[feature] / squared_latent).sqrt()
     columns = direction * (length / (length + SOFTENING))

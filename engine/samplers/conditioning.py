@@ -57,7 +57,7 @@ class Conditioner:
         self.targets = targets
         self.design: Float[Tensor, "obs mn"] = design.flatten(1)
         pairs = torch.einsum("ipa,jpb->ijab", design, design)
-        self._upper = torch.triu_indices(self.columns, self.columns)
+        self._upper = torch.triu_indices(self.columns, self.columns, device=design.device)
         a, b = self._upper
         symmetric = pairs[..., a, b] + torch.where(a == b, 0.0, pairs[..., b, a])
         self._from_covariance: Float[Tensor, "obs2 pairs"] = symmetric.flatten(0, 1)

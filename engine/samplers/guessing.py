@@ -62,6 +62,6 @@ class Guessing:
             guesses=record,
             held_out_rmse=held_out_rmse(self._target.point, None if loss is None else loss.mean),
         )
-        weights = state.log_weight[: len(state.matrices)].numpy()
+        weights = state.matrix_log_weight.numpy()
         sample = PosteriorSample(self.index, self.method, self.seeds[0], state.matrices.numpy(), weights)
         return [*([sample] if loss is not None else []), Finished(result)]

@@ -38,10 +38,6 @@ class Target:
         dtype: torch.dtype = getattr(torch, self.point.gnc.dtype)
         return dtype
 
-    @property
-    def observations(self) -> int:
-        return self.problem.targets.shape[-1]
-
     def training_loss(self, columns: Float[Tensor, "mn batch"]) -> Float[Tensor, " batch"]:
         """L_train of matrices given as columns, in their dtype."""
         return _mean_square(self.problem.measurements, columns, self.problem.targets)
@@ -69,6 +65,7 @@ class Draws:
     generalization_loss: Float[Tensor, " hit"]
     matrices: Float[Tensor, "kept mn"]
     """the end-to-end matrices of the first few hits"""
+    matrix_log_weight: Float[Tensor, " kept"]
     log_weight: Float[Tensor, " hit"]
     cluster: Int[Tensor, " hit"]
     """which draws share hidden features, counted from 0 within these guesses"""
@@ -89,13 +86,15 @@ class Draws:
     ) -> Draws:
         """Hits given as columns; each has weight 1 and a cluster of its own unless said otherwise."""
         hits = columns.shape[1]
+        weights = torch.zeros(hits, dtype=torch.float64) if log_weight is None else log_weight.double().cpu()
         return Draws(
             count=count,
             best_training_loss=best_training_loss,
             training_loss=training_loss.double().cpu(),
             generalization_loss=target.generalization_loss(columns).double().cpu(),
             matrices=columns[:, :KEPT_MATRICES].T.double().cpu(),
-            log_weight=torch.zeros(hits, dtype=torch.float64) if log_weight is None else log_weight.double().cpu(),
+            matrix_log_weight=weights[:KEPT_MATRICES],
+            log_weight=weights,
             cluster=torch.arange(hits) if cluster is None else cluster.cpu(),
             clusters=count if clusters is None else clusters,
         )
@@ -117,6 +116,7 @@ class GuessState:
     log_weight: Float[Tensor, " hit"] = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     cluster: Int[Tensor, " hit"] = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     matrices: Float[Tensor, "kept mn"] = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.float64))
+    matrix_log_weight: Float[Tensor, " kept"] = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
 
     @property
     def hits(self) -> int:
@@ -144,6 +144,9 @@ class GuessState:
             log_weight=torch.cat([self.log_weight, *(block.log_weight for block in blocks)]),
             cluster=torch.cat([self.cluster, *shifted]),
             matrices=torch.cat([*kept, *(block.matrices for block in blocks)])[:KEPT_MATRICES],
+            matrix_log_weight=torch.cat([self.matrix_log_weight, *(block.matrix_log_weight for block in blocks)])[
+                :KEPT_MATRICES
+            ],
         )
 
     def loss_summary(self) -> LossSummary | None:
@@ -175,9 +178,9 @@ class Sampler(Protocol):
     def record(self, target: Target, state: Any) -> GuessRecord: ...
 
 
-def fraction_of_budget(point: PointSettings, draws: int, effective_sample_size: float) -> float:
-    """Of whichever limit is nearer: gnc.draws, or gnc.effective_samples."""
-    return min(1.0, max(draws / point.gnc.draws, effective_sample_size / point.gnc.effective_samples))
+def fraction_of_budget(point: PointSettings, draws: int, effective_sample_size: float, wanted: int) -> float:
+    """Of whichever limit is nearer: gnc.draws, or the effective samples wanted."""
+    return min(1.0, max(draws / point.gnc.draws, effective_sample_size / wanted))
 
 
 def no_hits_advice(target: Target, state: GuessState, acceptance: Interval) -> str:

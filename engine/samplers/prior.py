@@ -22,14 +22,19 @@ class Prior:
         return state.draws / target.point.gnc.prior_draws
 
     def record(self, target: Target, state: GuessState) -> GuessRecord:
+        lost = state.draws - state.hits
         return GuessRecord(
             sampler="prior",
             draws=state.draws,
-            hits=state.draws,
-            effective_sample_size=float(state.draws),
+            hits=state.hits,
+            effective_sample_size=float(state.hits),
             log10_acceptance=Interval(0.0, 0.0, 0.0),
             generalization_loss=state.loss_summary(),
             best_training_loss=state.best_training_loss,
-            reliable=True,
-            advice=f"{state.draws:,} draws, nothing asked of them",
+            reliable=lost == 0,
+            advice=(
+                f"{lost:,} of {state.draws:,} draws were not finite: take gnc.dtype = 'float64'"
+                if lost
+                else f"{state.draws:,} draws, nothing asked of them"
+            ),
         )

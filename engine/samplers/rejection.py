@@ -54,7 +54,7 @@ class Rejection:
     def fraction(self, target: Target, state: GuessState) -> float:
         if target.point.gnc.mode == "first_hit" and state.hits:
             return 1.0
-        return fraction_of_budget(target.point, state.draws, float(state.hits))
+        return fraction_of_budget(target.point, state.draws, float(state.hits), target.point.gnc.effective_samples)
 
     def record(self, target: Target, state: GuessState) -> GuessRecord:
         first_hit = target.point.gnc.mode == "first_hit" and state.hits > 0
@@ -78,7 +78,8 @@ class Rejection:
 
         A block's size is a function of the shapes alone, so that the same draws come on any number of cores.
         """
-        size = max(1, NUMBERS_PER_BLOCK[target.device.type] // self.numbers_per_draw(target.point))
+        entries = target.point.problem.rows * target.point.problem.columns
+        size = max(1, NUMBERS_PER_BLOCK[target.device.type] // max(self.numbers_per_draw(target.point), entries))
         last = min(state.step + BLOCKS_PER_STEP, -(-budget // size))
 
         def block_draws(block: int) -> Draws:
@@ -111,7 +112,7 @@ class Rejection:
         if state.hits < ENOUGH_EFFECTIVE_SAMPLES:
             return (
                 f"only {state.hits} of {state.draws:,} guesses fit, too few for a mean: raise gnc.draws or "
-                "gnc.eps_train, or take gnc.sampler = 'auto'"
+                "gnc.eps_train, or let gnc.sampler be 'auto'"
             )
         return f"{state.hits:,} of {state.draws:,} guesses fit"
 
@@ -131,4 +132,5 @@ def _up_to_first_hit(state: GuessState) -> GuessState:
         log_weight=state.log_weight[first],
         cluster=state.cluster[first],
         matrices=state.matrices[first],
+        matrix_log_weight=state.matrix_log_weight[first],
     )

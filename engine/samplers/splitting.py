@@ -27,7 +27,7 @@ from engine.models.prior import LAWS, matrices_of
 from engine.parallel import map_blocks
 from engine.randomness import Stream
 from engine.results import GuessRecord, Interval, LossSummary, histogram
-from engine.samplers.interface import KEPT_MATRICES, Draws, GuessState, Target
+from engine.samplers.interface import ENOUGH_EFFECTIVE_SAMPLES, KEPT_MATRICES, Draws, GuessState, Target
 from engine.samplers.weighted import LOG10_E, weighted_quantiles
 from engine.spec.settings import PointSettings
 
@@ -91,13 +91,13 @@ class Splitting:
     def record(self, target: Target, state: SplittingState) -> GuessRecord:
         acceptance = _acceptance(state.replicate_log_acceptance)
         summary, size = _loss_summary(state)
-        width = acceptance.high - acceptance.low
-        reliable = summary is not None and width < 2 * STUDENT_T_97_5 * MAX_LOG10_ERROR and size >= REPLICATES
+        precise = acceptance.high - acceptance.low < 2 * STUDENT_T_97_5 * MAX_LOG10_ERROR
+        reliable = summary is not None and precise and size >= ENOUGH_EFFECTIVE_SAMPLES
         advice = f"{len(state.replicate_means)} independent replicates of {_particles(target.point):,} particles"
         if summary is None:
             advice += (
-                f" came no lower than a training loss of {state.best_training_loss:.3g} in {MAX_LEVELS} levels: "
-                "raise gnc.eps_train"
+                f" did not arrive at ε_train in {MAX_LEVELS} levels (best training loss "
+                f"{state.best_training_loss:.3g}): raise gnc.eps_train"
             )
         elif not reliable:
             advice += " disagree: raise gnc.effective_samples for more particles"
@@ -169,8 +169,13 @@ def _lower_threshold(target: Target, state: SplittingState) -> SplittingState:
     """The next level: who survives it, and copies of the survivors in the places of the others."""
     eps = target.point.gnc.eps_train
     threshold = max(float(torch.quantile(state.losses, LEVEL_QUANTILE)), eps)
+    if threshold >= state.threshold:  # many equal losses, as where ReLU gives W = 0: go below them
+        below = state.losses[state.losses < state.threshold]
+        threshold = max(float(below.max()), eps) if len(below) else eps
     alive = state.losses < eps if threshold == eps else state.losses <= threshold
     survivors, dead = alive.nonzero()[:, 0], (~alive).nonzero()[:, 0]
+    if not len(survivors):
+        return replace(state, step=state.step + 1, level=MAX_LEVELS)
     copies, rest = divmod(len(dead), len(survivors))
     order = Stream(target.seed, "moves", state.step).numpy.permutation(len(survivors))[:rest]
     parents = torch.cat([survivors.repeat(copies), survivors[torch.from_numpy(order).to(survivors.device)]])
@@ -228,9 +233,16 @@ def _finish_replicate(target: Target, state: SplittingState) -> SplittingState:
     kept = KEPT_MATRICES // REPLICATES
     columns = _columns(target, state.latent[:, position])
     draws = Draws.of(
-        target, columns, state.losses[position], count=0, best_training_loss=state.best_training_loss, clusters=1
+        target,
+        columns,
+        state.losses[position],
+        count=0,
+        best_training_loss=state.best_training_loss,
+        log_weight=torch.full((len(position),), state.log_acceptance - math.log(max(len(position), 1))),
+        cluster=torch.zeros(len(position), dtype=torch.int64),
+        clusters=1,
     )
-    draws = replace(draws, matrices=draws.matrices[:kept], cluster=torch.zeros_like(draws.cluster))
+    draws = replace(draws, matrices=draws.matrices[:kept], matrix_log_weight=draws.matrix_log_weight[:kept])
     step = state.step
     state = state.extended([draws])  # type: ignore[assignment]
     mean = (float(draws.generalization_loss.mean()),) if arrived else ()
@@ -251,7 +263,7 @@ def _acceptance(log_acceptances: tuple[float, ...]) -> Interval:
     """log10 of the replicates' mean (each is unbiased), with Student's interval on the log scale."""
     logs = np.array(log_acceptances)
     if not np.isfinite(logs).any():
-        return Interval(None, -math.inf, MAX_LEVELS * math.log10(LEVEL_QUANTILE))
+        return Interval(None, -math.inf, 0.0)  # nothing arrived: nothing is known
     ratios = np.exp(logs - logs.max())
     value = (math.log(ratios.mean()) + logs.max()) * LOG10_E
     relative_error = float(ratios.std(ddof=1)) / math.sqrt(len(ratios)) / float(ratios.mean()) if len(ratios) > 1 else 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from engine.spec.settings import PointSettings, SamplerName
 
 MAX_CONDITIONED_MEASUREMENTS = 300
+MAX_CONDITIONING_NUMBERS = 25_000_000
+"""200 MB"""
 
 
 MAX_NUCLEAR_SIDE = 200
@@ -41,5 +43,10 @@ def refusal(sampler: SamplerName, point: PointSettings) -> str | None:
             return (
                 f"conditional factors an n×n matrix a draw, too much for {point.problem.measurements} measurements "
                 f"(at most {MAX_CONDITIONED_MEASUREMENTS}); splitting needs none"
+            )
+        case "conditional" if (point.problem.measurements * point.problem.columns) ** 2 > MAX_CONDITIONING_NUMBERS:
+            return (
+                f"conditional prepares (measurements × columns)² numbers, too much for {point.problem.measurements} "
+                f"measurements of {point.problem.columns} columns; splitting needs none"
             )
     return None

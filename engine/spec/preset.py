@@ -104,7 +104,10 @@ def parse(text: str, name: str) -> Experiment:
 
 def dump(experiment: Experiment) -> str:
     """The experiment as TOML with parents and overrides merged in."""
-    return tomlkit.dumps({**experiment.document, "methods": list(experiment.methods)})
+    document = {**experiment.document, "methods": list(experiment.methods)}
+    if "\n" in str(document.get("about", "")):
+        document["about"] = tomlkit.string(document["about"], multiline=True)
+    return tomlkit.dumps(document)
 
 
 # --- reading and merging ---------------------------------------------------------------------------------------------
@@ -203,6 +206,8 @@ def _resweep(document: dict[str, Any], sources: dict[str, str], original: object
     """
     if not isinstance(original, dict) or not isinstance(original.get("values"), list):
         return
+    if not all(isinstance(document.get(name, {}), dict) for name in ("sweep", *SECTIONS)):
+        return  # the check says what is wrong
     sweep, over, old = document["sweep"], original.get("over"), original["values"]
     source = sources.get(str(over), "")
     if source.startswith("--set") and isinstance(over, str) and sweep is not None and sweep.get("over") == over:

@@ -54,3 +54,6 @@ def main() -> None:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
         sys.exit(2)
+    except OSError as error:
+        typer.echo(f"error: {error.strerror or error}", err=True)
+        sys.exit(1)
