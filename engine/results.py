@@ -162,21 +162,6 @@ def geometric_interval(draws: int) -> Interval:
     return Interval(math.log10(1 / draws), math.log10(low), math.log10(high))
 
 
-def summarize_losses(losses: NDArray[np.float64]) -> LossSummary:
-    """Mean, standard error and quantiles of equally weighted losses, at least one of them.
-
-    The standard error of a single loss is infinite: one draw says nothing of the spread.
-    """
-    count = len(losses)
-    spread = float(losses.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
-    return LossSummary(
-        mean=float(losses.mean()),
-        standard_error=spread,
-        quantiles=tuple(map(float, np.quantile(losses, QUANTILES))),
-        histogram=histogram(losses, np.full(count, 1 / count)),
-    )
-
-
 def histogram(losses: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, ...]:
     """Weight in each bin of `HISTOGRAM_EDGES`; `weights` sum to 1."""
     with np.errstate(divide="ignore"):

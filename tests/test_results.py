@@ -16,7 +16,6 @@ from engine.results import (
     geometric_interval,
     histogram,
     summarize,
-    summarize_losses,
 )
 from engine.runs.store import from_json, to_json
 from engine.spec import preset
@@ -29,14 +28,6 @@ def test_the_binomial_interval_is_the_exact_one(hits: int, draws: int) -> None:
     assert 10**ours.high == pytest.approx(theirs.high, rel=1e-9)
     assert (10**ours.low if hits else 0.0) == pytest.approx(theirs.low, rel=1e-9)
     assert ours.value == (pytest.approx(math.log10(hits / draws)) if hits else None)
-
-
-def test_a_loss_summary_is_mean_standard_error_and_quantiles() -> None:
-    losses = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    summary = summarize_losses(losses)
-    assert summary.mean == 3
-    assert summary.standard_error == pytest.approx(math.sqrt(2.5 / 5))
-    assert summary.quantiles[2] == 3
 
 
 def test_a_histogram_holds_all_the_weight_outside_values_in_the_end_bins() -> None:
@@ -54,10 +45,6 @@ def test_the_geometric_interval_covers_at_its_level() -> None:
     low, high = 10**interval.low, 10**interval.high
     assert 1 - (1 - low) ** 40 == pytest.approx(0.025)
     assert (1 - high) ** 39 == pytest.approx(0.025)
-
-
-def test_one_loss_tells_nothing_of_its_standard_error() -> None:
-    assert summarize_losses(np.array([0.5])).standard_error == math.inf
 
 
 def _gnc(seed: int, loss: float | None, acceptance: Interval) -> TrialResult:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from engine.results import LossSummary
 from engine.samplers.weighted import Weighted, pareto_k, weighted_quantiles
 
 
@@ -62,3 +63,21 @@ def test_the_weighted_means_standard_error_covers() -> None:
 
 def test_weighted_quantiles_of_equal_weights_are_order_statistics() -> None:
     assert weighted_quantiles(np.arange(128.0), np.full(128, 2.0**-7))[1:4] == (31.0, 63.0, 95.0)
+
+
+def _equal(losses: list[float]) -> LossSummary:
+    """The summary of draws of weight 1, each a cluster of its own."""
+    summary = Weighted(np.zeros(len(losses)), np.arange(len(losses)), len(losses)).summarize(np.array(losses))
+    assert summary is not None
+    return summary
+
+
+def test_a_loss_summary_is_mean_standard_error_and_quantiles() -> None:
+    summary = _equal([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert summary.mean == 3
+    assert summary.standard_error == pytest.approx(math.sqrt(2.5 / 5))
+    assert summary.quantiles[2] == 3
+
+
+def test_one_loss_tells_nothing_of_its_standard_error() -> None:
+    assert _equal([0.5]).standard_error == math.inf

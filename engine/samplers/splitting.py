@@ -245,7 +245,7 @@ def _finish_replicate(target: Target, state: SplittingState) -> SplittingState:
     draws = replace(draws, matrices=draws.matrices[:kept], matrix_log_weight=draws.matrix_log_weight[:kept])
     step = state.step
     state = state.extended([draws])  # type: ignore[assignment]
-    mean = (float(draws.generalization_loss.mean()),) if arrived else ()
+    mean = float(draws.generalization_loss.mean()) if arrived else math.nan
     return replace(
         state,
         step=step + 1,
@@ -255,7 +255,7 @@ def _finish_replicate(target: Target, state: SplittingState) -> SplittingState:
             *state.replicate_log_acceptance,
             state.log_acceptance if arrived else -math.inf,
         ),
-        replicate_means=(*state.replicate_means, *(mean or (math.nan,))),
+        replicate_means=(*state.replicate_means, mean),
     )
 
 

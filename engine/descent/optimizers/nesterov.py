@@ -7,25 +7,13 @@ v ← μ v − η ∂L_train(Y), Y ← Y + μ v − η ∂L_train(Y).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from engine.spec.settings import GDSettings
+from engine.descent.optimizers.heavy_ball import HeavyBall
 
 
-class Nesterov:
-    scaled_gradient: ClassVar[bool] = True
-    rotation_equivariant: ClassVar[bool] = True
-
-    def __init__(self, settings: GDSettings) -> None:
-        self._momentum = settings.momentum
-
-    def init(self, weights: Float[Tensor, "run parameter"]) -> tuple[Tensor, ...]:
-        """The velocity."""
-        return (torch.zeros_like(weights),)
+class Nesterov(HeavyBall):
+    """Heavy ball's state, another step."""
 
     def step(self, state: Any, weights: Any, gradient: Any, learning_rate: Any) -> None:
         (velocity,) = state
