@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.results import TrialResult
-from engine.runs.store import Schema
 from engine.spec.preset import Experiment
 from engine.spec.settings import Method, PointSettings
 
@@ -53,6 +52,9 @@ class Recovered:
     """None where the training set has no rating"""
     recovered: list[list[float]]
 
+
+Schema = Mapping[str, Sequence[str]]
+"""table name → column names"""
 
 Event = Rows | Finished | PosteriorSample | Recovered
 

@@ -72,6 +72,7 @@ class MinimumNuclearNorm:
     """The solver on one data set. It runs in a thread of its own, as the solver can't be interrupted."""
 
     method: Method = "nuclear"
+    resumable = False
 
     def __init__(self, index: int, point: PointSettings, seed: int, problem: Problem) -> None:
         """`problem` holds the one data set, in float64 on the CPU."""

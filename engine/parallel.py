@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -14,6 +15,7 @@ import torch
 Result = TypeVar("Result")
 
 
+_limit = sys.maxsize
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 
 
@@ -33,9 +35,15 @@ def keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
+def limit_cores(count: int) -> None:
+    """From here on this process uses at most so many cores: those it shares a run with use the others."""
+    global _limit
+    _limit = count
+
+
 def cores(device: torch.device) -> int:
-    """Blocks worth running at once: the CPU's cores, or one on a GPU."""
-    return len(os.sched_getaffinity(0)) if device.type == "cpu" else 1
+    """Blocks worth running at once: the CPU's cores, as far as they are ours, or one on a GPU."""
+    return min(len(os.sched_getaffinity(0)), _limit) if device.type == "cpu" else 1
 
 
 def map_blocks(device: torch.device, function: Callable[[int], Result], blocks: Iterable[int]) -> list[Result]:

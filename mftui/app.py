@@ -15,7 +15,8 @@ from textual.containers import Grid, Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from engine.runs.directory import RunDirectory, RunError
+from engine.runs.catalog import RunError
+from engine.runs.directory import RunDirectory
 from engine.spec.preset import Experiment
 from mftui.live import LiveRun
 from mftui.views.form import Form
@@ -62,9 +63,10 @@ class Explorer(App[None]):
         _key("r", "restart", "Start", "start a new run with what is in the form; a run that goes on is stopped"),
         _key("space", "pause", "Pause", "pause, or go on"),
         _key("s", "stop", "Stop", "stop the run; finished trials are kept"),
-        _key("t", "results", "Table", "the results so far, as a table"),
+        _key("T", "results", "Table", "the results so far, as a table"),
         _key("f", "form", "Form", "show or hide the form"),
         _key("y", "log_scale", "Log", "singular values on a log or a linear axis"),
+        _key("t", "theory", "Theory", "the singular values that theory predicts, over the measured ones"),
         _key("1", "zoom('singular-values')", "Zoom", "one pane alone, and back", show=False, display="1 2 3"),
         _key("2", "zoom('losses')", "Zoom", "", show=False),
         _key("3", "zoom('guesses')", "Zoom", "", show=False),
@@ -252,6 +254,10 @@ class Explorer(App[None]):
 
     def action_log_scale(self) -> None:
         self._singular_values.log_scale = not self._singular_values.log_scale
+        self._show_panes(self._singular_values)
+
+    def action_theory(self) -> None:
+        self._singular_values.theory = not self._singular_values.theory
         self._show_panes(self._singular_values)
 
     def action_point(self, by: int) -> None:

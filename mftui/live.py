@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections import deque
@@ -10,28 +9,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.events import Recovered
 from engine.results import TrialResult, trial_of
+from engine.runs import control
+from engine.runs.catalog import OVER, STATE_AFTER, State
 from engine.runs.directory import RunDirectory
-from engine.runs.launch import EXIT_STORE_FULL, start_worker
-from engine.runs.store import StoreFullError
+from engine.runs.launch import EXIT_STORE_FULL, Spare, start_worker
 from engine.spec.settings import METHODS, Method
 
-State = Literal["starting", "running", "paused", "stopped", "finished", "failed", "interrupted"]
-OVER: frozenset[State] = frozenset({"stopped", "finished", "failed", "interrupted"})
-_STATE_AFTER: dict[str, State] = {
-    "device": "running",
-    "paused": "paused",
-    "continued": "running",
-    "stopped": "stopped",
-    "finished": "finished",
-    "failed": "failed",
-}
 _RATE_WINDOW = 10
 """progress rows a rate is averaged over, about two seconds"""
 
@@ -42,23 +32,41 @@ Trial = tuple[int, Method, int]
 """sweep point, method, seed"""
 
 
-@dataclass
-class Curve:
-    """Gradient descent on one data set."""
+MOST_POINTS = 2_000
+"""log points a curve keeps, at least: twice as many are thinned to these, evenly"""
 
-    _rows: list[NDArray[np.float64]] = field(default_factory=list)
+
+class Curve:
+    """Gradient descent on one data set: evenly spaced log points, and the last."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.float64]] = []
+        self._stride = 1
+        self._seen = 0
+        self._table: NDArray[np.float64] | None = None
 
     def extend(self, rows: NDArray[np.float64]) -> None:
         """Add rows (step, training loss, generalization loss, singular values); a repeated step replaces the old."""
-        first = rows[0, 0]
-        while self._rows and self._rows[-1][0] >= first:
+        while self._rows and self._rows[-1][0] >= rows[0, 0]:  # in format 1 a resumed run began its trials anew
             self._rows.pop()
-        self._rows.extend(rows)
+            self._seen = len(self._rows) * self._stride
+        if self._rows and (self._seen - 1) % self._stride:
+            self._rows.pop()  # was kept for being the last
+        kept = rows[-self._seen % self._stride :: self._stride]
+        self._rows.extend(kept)
+        self._seen += len(rows)
+        while len(self._rows) > 2 * MOST_POINTS:
+            self._rows, self._stride = self._rows[::2], 2 * self._stride
+        if (self._seen - 1) % self._stride:
+            self._rows.append(rows[-1])
+        self._table = None
 
     @property
     def table(self) -> NDArray[np.float64]:
         """Shape (rows, 3 + number of singular values)."""
-        return np.array(self._rows)
+        if self._table is None:
+            self._table = np.array(self._rows)
+        return self._table
 
     @property
     def steps(self) -> NDArray[np.float64]:
@@ -143,12 +151,15 @@ class LiveRun:
         self._history: dict[Method, deque[tuple[float, Progress]]] = {}
 
     @staticmethod
-    def start(run: RunDirectory) -> LiveRun:
-        """Start a worker on the run and follow it. Raises `RunError` if the run has one already."""
+    def start(run: RunDirectory, spare: Spare | None = None) -> LiveRun:
+        """Start a worker on the run and follow it. Raises `RunError` if the run has one already.
+
+        A spare worker, which is used up, begins seconds earlier.
+        """
         live = LiveRun(run)
         live._read()  # now, lest the end of an earlier attempt be taken for the end of this one
         live.state, live.message = "starting", ""
-        live._process = start_worker(run)
+        live._process = spare.start(run) if spare else start_worker(run)
         return live
 
     @property
@@ -166,18 +177,17 @@ class LiveRun:
         return new
 
     def pause(self) -> None:
-        self.run.request("pause")
+        self.ask("pause")
 
     def resume(self) -> None:
-        self.run.request("continue")
+        self.ask("continue")
 
     def stop(self) -> None:
-        """Ask the worker to stop; on a full disk, where nothing can be asked in writing, by a signal."""
-        try:
-            self.run.request("stop")
-        except StoreFullError:
-            if (worker := self.run.worker()) is not None:
-                os.kill(worker, signal.SIGTERM)
+        self.ask("stop")
+
+    def ask(self, kind: control.Kind, value: float | None = None) -> None:
+        """Ask the worker for something. Raises `ControlError` if it refuses, OSError if it can't be reached."""
+        control.ask(self.run.path, kind, value)
 
     def wait(self, timeout: float) -> bool:
         """Wait for a worker that we started to end; False if it didn't within `timeout` seconds."""
@@ -191,7 +201,7 @@ class LiveRun:
     def _is_alive(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
-        return self.run.worker() is not None
+        return self.run.is_alive()
 
     def _why_it_died(self) -> str:
         """Why a worker is gone that said nothing in its events."""
@@ -216,11 +226,11 @@ class LiveRun:
         for event in events:
             with suppress(KeyError, TypeError):  # a damaged line that is still JSON tells nothing
                 self._take_event(event)
-        return any([bool(events), *(self._take_rows(table) for table in self._takers)])
+        return any([bool(events), *(self._take_rows(table) for table in self._takers if table in self._reader.schema)])
 
     def _take_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
-        self.state = _STATE_AFTER.get(kind, self.state)
+        self.state = STATE_AFTER.get(kind, self.state)
         match kind:
             case "started":
                 self.state = "starting"
@@ -238,7 +248,8 @@ class LiveRun:
                 self.results.append(trial_of(event))
 
     def _take_rows(self, table: str) -> bool:
-        rows = self._reader.rows(table)
+        runs = len(self.experiment.points) * self.experiment.seeds
+        rows = self._reader.rows(table, None if table == "samples" else MOST_POINTS * runs)
         if len(rows):
             self._takers[table](rows)
         return bool(len(rows))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.runs.directory import RunDirectory
-from engine.runs.store import from_json
+from engine.runs.files import from_json
 from engine.spec import preset
 from mftui.live import LiveRun
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from engine.runs.directory import RunDirectory, runs_directory
+from engine.runs.catalog import runs_directory
+from engine.runs.directory import RunDirectory
 from engine.spec import preset
 from engine.spec.settings import METHOD_LABELS
 from mftui.cli import app, main

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from engine.runs.directory import RunDirectory, RunError
+from engine.runs.catalog import RunError
+from engine.runs.directory import RunDirectory
 from engine.spec.preset import Experiment, load, parse
 from engine.spec.settings import PointSettings, fields
 from mftui.app import Explorer, farewell
@@ -28,7 +30,7 @@ from mftui.views.help_screen import HelpScreen
 from mftui.views.losses import Losses
 from mftui.views.plotting import Chart, Line, draw
 from mftui.views.results_screen import ResultsScreen
-from mftui.views.singular_values import SingularValues
+from mftui.views.singular_values import MOST_BEADS, SingularValues
 from mftui.views.trial import MOST_POINTS, TrialView, thin
 
 pytestmark = pytest.mark.slow
@@ -149,6 +151,51 @@ def test_what_a_log_axis_cannot_show_is_left_out() -> None:
     true_one, first, second = pane.chart(trial(curve)).lines
     assert true_one.dashed
     assert (first.x, second.x) == ((0.0, 20.0), (10.0,))
+
+
+def _predicted(rows: list[list[float]], error: float | None, **settings: object) -> TrialView:
+    """A trial with a predicted course; `settings` are of gradient descent."""
+    gd = PointSettings().gd.model_copy(update={"predict_from": 0, **settings})
+    shown = trial([[0, 1.0, 1.0, 0.1, 0.01], [50, 1.0, 1.0, 0.9, 0.1], [100, 0.1, 0.1, 1.0, 0.2]])
+    return replace(
+        shown,
+        settings=shown.settings.model_copy(update={"gd": gd}),
+        predicted=np.array(rows),
+        prediction_error=error,
+    )
+
+
+def test_the_predicted_course_is_drawn_as_beads_in_the_colours_of_the_measured_one_and_only_when_asked() -> None:
+    shown = _predicted([[step, step / 100, 0.0] for step in range(101)], 0.01)
+    pane = SingularValues()
+    assert not any(line.beads for line in pane.chart(shown).lines)
+    pane.theory = True
+    dashed, *measured, first, second = pane.chart(shown).lines
+    assert dashed.dashed
+    assert (first.beads, second.beads) == (True, True)
+    assert [line.color for line in measured] == [first.color, second.color]
+    assert 10 < len(first.x) <= MOST_BEADS
+    drawn = "\n".join(strip.text for strip in draw(pane.chart(shown), 60, 15))
+    assert "•" in drawn
+    pane.log_scale = True
+    assert pane.chart(shown).lines[-1].x == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({}, 0.0123, "• theory, off by 0.012"),
+        ({}, None, "• theory"),
+        ({"predict_from": -1}, None, "theory: from the step gd.predict_from"),
+        ({"optimizer": "adam"}, None, "theory: linear σ, plain gradient descent only"),
+    ],
+)
+def test_the_overlay_says_how_far_off_theory_is_or_why_there_is_none(
+    settings: dict[str, object], error: float | None, said: str
+) -> None:
+    pane = SingularValues()
+    pane.theory = True
+    assert pane._of_theory(_predicted([[0, 0.1, 0.0]], error, **settings)) == f" · {said}"
 
 
 def test_histograms_share_their_bins_and_gd_is_marked_at_the_edge_when_off_the_scale() -> None:
@@ -302,7 +349,7 @@ async def test_narrow_terminals_show_the_panes_first_and_the_form_on_demand() ->
 async def test_a_table_without_a_trial_is_a_sentence() -> None:
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("t")
+        await pilot.press("T")
         assert "No trial has finished yet" in str(app.screen.query_one("#table", Static).content)
         await pilot.press("escape")
         assert not isinstance(app.screen, ResultsScreen)
@@ -329,7 +376,7 @@ async def test_opening_runs_the_experiment_and_an_edited_form_runs_another() -> 
         losses = app._panes[1].plot.chart
         assert losses is not None
         assert [len(line.x) for line in losses.lines] == [41, 41]
-        await pilot.press("t")
+        await pilot.press("T")
         assert isinstance(app.screen, ResultsScreen)
         await pilot.press("escape")
 
@@ -341,6 +388,35 @@ async def test_opening_runs_the_experiment_and_an_edited_form_runs_another() -> 
         await until(pilot, lambda: app.live is not first and app.live is not None and app.live.state == "finished")
         assert [point.model.width for point in app.live.experiment.points] == [2]
         assert farewell(app.live) == f"{app.live.run.name}: finished, in {app.live.run.path}"
+
+
+async def test_theory_is_laid_over_the_singular_values_while_they_come_and_taken_off_again() -> None:
+    text = """
+        methods = ["gd"]
+        [problem]
+        norm = 3.0
+        [gd]
+        init = "balanced"
+        init_scale = 0.3
+        steps = 2_000
+        log_every = 50
+        predict_from = 0
+    """
+    app = Explorer(parse(text, "predicted"), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        pane = app._singular_values
+        await until(pilot, lambda: app.live is not None and app.live.state == "finished")
+        assert "[b]t[/b] theory" in pane._subtitle
+        await pilot.press("t")
+        assert app.live is not None
+        error = app.live.results[0].trajectory_error
+        assert error is not None
+        assert f"• theory, off by {error:.2g}" in pane._subtitle
+        assert pane.plot.chart is not None
+        assert [line.beads for line in pane.plot.chart.lines[-10:]] == [False] * 5 + [True] * 5
+        await pilot.press("t")
+        assert not any(line.beads for line in pane.plot.chart.lines)
+        assert app.live.wait(10.0)
 
 
 async def test_pausing_continuing_and_a_killed_worker_show_as_states() -> None:

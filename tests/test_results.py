@@ -17,7 +17,7 @@ from engine.results import (
     histogram,
     summarize,
 )
-from engine.runs.store import from_json, to_json
+from engine.runs.files import from_json, to_json
 from engine.spec import preset
 
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from engine.results import TrialResult
 from engine.runs import store, worker
-from engine.runs.directory import RunDirectory, RunError, runs_directory
+from engine.runs.catalog import RunError, runs_directory
+from engine.runs.directory import RunDirectory
 from engine.runs.environment import resolve_device
 from engine.runs.launch import EXIT_STORE_FULL, PYTHON_M, check_device, start_worker
 from engine.runs.store import Writer, attempts, from_json

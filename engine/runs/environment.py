@@ -10,26 +10,30 @@ from typing import Any
 
 import torch
 
-from engine.runs.directory import RunError
-from engine.runs.store import to_json
+from engine.runs.catalog import RunError
+from engine.runs.files import to_json
 
 PACKAGES = ("mftui", "torch", "numpy", "scipy")
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device that auto, cpu, cuda or cuda:i names. Raises `RunError` if the machine has none such."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cpu":
-        return torch.device("cpu")
+def devices(name: str, workers: int = 0) -> list[str]:
+    """Where the processes of a run compute: a place each, at most `workers` of them (0: all there are).
+
+    A GPU is one place, the CPU one a core. `name` is auto (GPUs if there are any), cpu, cuda or cuda:i. Raises
+    `RunError` if the machine has none such.
+    """
+    count = torch.cuda.device_count() if name != "cpu" and torch.cuda.is_available() else 0
     kind, _, index = name.partition(":")
-    if kind != "cuda" or (index and not index.isdecimal()):
+    if name not in ("auto", "cpu") and (kind != "cuda" or (index and not index.isdecimal())):
         raise RunError(f"--device: expected auto, cpu, cuda or cuda:0, cuda:1 …, got {name!r}")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(index or 0) >= count:
-        found = f"{count} CUDA device{'s' if count > 1 else ''}" if count else _why_no_cuda()
-        raise RunError(f"--device {name}: {found}; use --device cpu, or auto")
-    return torch.device(kind, int(index or 0))
+    if name == "cpu" or (name == "auto" and not count):
+        found = ["cpu"] * len(os.sched_getaffinity(0))
+    elif int(index or 0) >= count:
+        seen = f"{count} CUDA device{'s' if count > 1 else ''}" if count else _why_no_cuda()
+        raise RunError(f"--device {name}: {seen}; use --device cpu, or auto")
+    else:
+        found = [f"cuda:{index}"] if index else [f"cuda:{each}" for each in range(count)]
+    return found[: workers or None]
 
 
 def _why_no_cuda() -> str:
@@ -38,13 +42,14 @@ def _why_no_cuda() -> str:
     return f"torch {torch.__version__} (CUDA {torch.version.cuda}) sees no CUDA device: driver or permissions"
 
 
-def fingerprint(device: torch.device) -> dict[str, Any]:
-    """Two attempts with equal fingerprints give bit-identical numbers."""
+def fingerprint(name: str) -> dict[str, Any]:
+    """What a device's numbers depend on: two attempts with equal fingerprints give the same bits."""
+    device = torch.device(name)
     return {
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
-        "device": str(device),
+        "device": name,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "host": platform.node(),
@@ -76,11 +81,11 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def main(devices: list[str]) -> None:
-    """Print the report; or, if one of `devices` is not there, exit with status 1 and say so on stderr."""
+def main(names: list[str]) -> None:
+    """Print the report; or, if one of `names` is not there, exit with status 1 and say so on stderr."""
     try:
-        for device in devices:
-            resolve_device(device)
+        for name in names:
+            devices(name)
     except RunError as error:
         sys.exit(str(error))
     print(to_json(report()))

@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
-from engine.runs.directory import RunDirectory, RunError
+from engine.runs.catalog import FORMAT, RunError
+from engine.runs.control import forget_requests
+from engine.runs.directory import RunDirectory
 
+EXIT_FAILED = 1
 EXIT_STORE_FULL = 3
 """exit status of a worker that could not store any more, and so could not say so in the store either"""
 
 PYTHON_M = (sys.executable, "-P", "-m")
 """-P: a folder named engine/ where the user happens to stand must not be taken for ours"""
+_STRAGGLER_SECONDS = 5.0
+"""how long the helpers of a leader that died may take to notice it"""
 
 
 def check_device(name: str) -> None:
@@ -24,23 +31,66 @@ def check_device(name: str) -> None:
         raise RunError((probe.stderr.strip().splitlines() or [f"--device {name}: torch does not work here"])[-1])
 
 
+class Spare:
+    """A worker that has loaded what takes seconds, and waits for a run; it ends with the process that started it."""
+
+    def __init__(self) -> None:
+        self._process = _spawn(["--spare"], subprocess.PIPE, subprocess.DEVNULL)
+
+    def start(self, run: RunDirectory) -> subprocess.Popen[bytes]:
+        """Execute `run` in it, as `start_worker` does; in a fresh worker if the spare one is gone."""
+        _refuse_if_held(run)
+        forget_requests(run.path)
+        orders = self._process.stdin
+        try:
+            assert orders is not None  # noqa: S101 (it was asked to be a pipe)
+            orders.write(os.fsencode(run.path) + b"\n")
+            orders.flush()
+        except OSError:
+            return start_worker(run)
+        return self._process
+
+    def dismiss(self) -> None:
+        """It isn't needed."""
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+
+
 def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
     """Execute `run` in a process of its own: own session, no terminal, output to the run's log.
 
     Raises `RunError` if another process holds the run.
     """
-    if (holder := run.worker()) is not None:
-        raise RunError(f"{run.name}: already running, held by process {holder}")
-    run.control.unlink(missing_ok=True)  # what an earlier worker was asked; from here on, requests are for the new one
+    _refuse_if_held(run)
+    forget_requests(run.path)
     log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return subprocess.Popen(
-            [*PYTHON_M, "engine.runs.worker", str(run.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            close_fds=True,
-        )
+        return _spawn([str(run.path)], subprocess.DEVNULL, log)
     finally:
         os.close(log)
+
+
+def _spawn(arguments: list[str], orders: int, output: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*PYTHON_M, "engine.runs.worker", *arguments],
+        stdin=orders,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        close_fds=True,
+    )
+
+
+def _refuse_if_held(run: RunDirectory) -> None:
+    if run.format != FORMAT:
+        raise RunError(
+            f"{run.name}: was made by an earlier version and can be looked at, not gone on with; "
+            f"mftui run {run.path / 'spec.toml'} begins it anew"
+        )
+    deadline = time.monotonic() + _STRAGGLER_SECONDS
+    while run.is_alive():
+        if (leader := run.worker()) is not None or time.monotonic() > deadline:
+            by = f"process {leader}" if leader else "another host, or helpers that do not end"
+            raise RunError(f"{run.name}: already running, held by {by}")
+        time.sleep(0.05)

@@ -2,116 +2,251 @@
 
 Detached from any terminal by its launcher. Everything it has to say goes into the run directory. Exit status: 0 the run
 finished or was stopped, 1 it failed (the last event says why), 3 nothing more could be stored.
+
+    worker DIRECTORY                         leads the run, alone or with helpers
+    worker DIRECTORY --help-on DEVICE CORES  helps a leader, whose orders come by standard input
+    worker --spare                           loads what is slow, then leads the run whose directory is the first line of
+                                             standard input
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import sys
+import threading
+import time
 import traceback
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.results import TrialResult, trial_of
-from engine.runs import store
-from engine.runs.directory import Request, RunDirectory, RunError
-from engine.runs.launch import EXIT_STORE_FULL
+from engine.runs.catalog import HEARTBEAT_SECONDS, RunError
+from engine.runs.control import Control, Server
+from engine.runs.crew import Crew, Report, obey, tell_leader
+from engine.runs.directory import RunDirectory
+from engine.runs.files import StoreFullError, to_json, write_atomically
+from engine.runs.launch import EXIT_FAILED, EXIT_STORE_FULL
+from engine.runs.lock import Lock
+from engine.runs.queue import WAIT_SECONDS, Ticket
+from engine.runs.store import EventLog
 
-
-def main(path: Path) -> int:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    os.umask(0o077)
-    try:
-        run = RunDirectory.open(path)
-        run.lock()
-    except RunError as error:
-        print(error, file=sys.stderr)
-        return 1
-    requests = _Requests(run)
-    signal.signal(signal.SIGTERM, requests.stop)
-    trials = finished_trials(run)
-    try:
-        with store.Writer(run.path, run.reader().schema, store.attempts(run.path) + 1) as writer:
-            writer.event("started", pid=os.getpid())
-            return _work(run, writer, requests, trials)
-    except store.StoreFullError as error:
-        with suppress(OSError):  # the log is on the same disk
-            print(f"{error} (run {run.name})", file=sys.stderr)
-        return EXIT_STORE_FULL
-
-
-def finished_trials(run: RunDirectory) -> list[TrialResult]:
-    """The results of earlier attempts; one that is damaged counts as not finished."""
-    trials = []
-    for event in run.reader().events():
-        if event["event"] == "trial":
-            with suppress(KeyError, TypeError):
-                trials.append(trial_of(event))
-    return trials
-
-
-def _work(run: RunDirectory, writer: store.Writer, requests: _Requests, trials: list[TrialResult]) -> int:
+if TYPE_CHECKING:
     import torch
 
-    from engine.parallel import keep_freed_memory
-    from engine.runs.environment import fingerprint, resolve_device
-    from engine.runs.run import execute
 
-    torch.set_num_threads(1)
-    keep_freed_memory()
+def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.umask(0o077)
+    match arguments:
+        case ["--spare"]:
+            return _wait_as_spare()
+        case [path, "--help-on", device, cores]:
+            return _help(Path(path), device, int(cores))
+    return lead(Path(arguments[0]))
+
+
+def lead(path: Path) -> int:
+    """Execute a run, to its end or until it is stopped."""
     try:
-        device = resolve_device(run.device)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)  # streams and graphs are made on the current one
-        attempt = store.attempts(run.path)
-        store.write_atomically(
-            run.path / f"environment-{attempt:04d}.json", store.to_json(fingerprint(device), indent=2).encode() + b"\n"
-        )
-        writer.event("device", device=str(device))
-        outcome = execute(run.experiment, device, writer, requests, trials)
-    except store.StoreFullError:
-        raise
+        run = RunDirectory.open(path)
+        held = run.hold()
     except RunError as error:
-        writer.event("failed", message=str(error))
-        return 1
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        writer.event("failed", message=f"out of memory: {error}; try a smaller model.width or problem")
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        writer.event("failed", message=f"{type(error).__name__}: {error} (details in {run.log})")
-        return 1
-    run.write_results(trials)
-    writer.event(outcome)
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    control = Control()
+    signal.signal(signal.SIGTERM, control.stop)
+    control.follow(run.path)
+    threading.Thread(target=_beat, args=(held,), name="heart", daemon=True).start()
+    try:
+        with EventLog(run.path) as log:
+            log.event("started", pid=os.getpid(), host=platform.node())
+            with _listening(run, control, log):
+                return _lead(run, held, control, log)
+    except StoreFullError as error:
+        return _no_room(error, run)
+    finally:
+        held.close()
+
+
+def _lead(run: RunDirectory, held: Lock, control: Control, log: EventLog) -> int:
+    def report(kind: str, message: str) -> None:
+        log.event(kind, **({"message": message} if message else {}))
+
+    crew = Crew(run.path, report)
+    control.relay(crew.pass_on)
+
+    def work() -> str:
+        from engine.runs.environment import devices, fingerprint
+
+        places = devices(run.device, run.workers)
+        with _turn(run, places[0], control, report) as may_begin:
+            if not may_begin:
+                return "stopped"
+            about = to_json(fingerprint(places[0]), indent=2).encode() + b"\n"
+            write_atomically(run.path / f"environment-{log.attempt:04d}.json", about)
+            log.event("device", device=places[0])
+            return _together(run, places, held, control, report, crew)
+
+    try:
+        outcome = _guarded(work, report, run)
+    finally:
+        crew.dismiss()
+    if outcome is None:
+        return EXIT_FAILED
+    from engine.runs.lane import finished_trials
+
+    run.write_results(finished_trials(run))
+    log.event(outcome)
+    log.sync()
     return 0
 
 
-class _Requests:
-    """What was last asked for; reads the file only when it was replaced. A stop is never taken back."""
+def _together(run: RunDirectory, places: list[str], held: Lock, control: Control, report: Report, crew: Crew) -> str:
+    """The leader's own units, and those of its helpers; again, if a helper dies and leaves one. Raises `RunError`."""
+    from engine.parallel import limit_cores
+    from engine.runs.run import Loop
 
-    def __init__(self, run: RunDirectory) -> None:
-        self._path = run.control
-        self._seen: tuple[int, int] | None = None
-        self._request: Request | None = None
+    loop = Loop(run, _set_up(places[0]), held, control, report)
+    loop.take()
+    helpers = places[1 : 1 + len(loop.waiting)]
+    cores = max(1, len(os.sched_getaffinity(0)) // (1 + len(helpers)))
+    limit_cores(cores)
+    crew.hire(helpers, cores)
+    while loop.work() == "finished":
+        while crew.at_work() and not control.stopping:
+            loop.idle()
+        if control.stopping:
+            return "stopped"
+        if EXIT_STORE_FULL in crew.statuses():
+            raise StoreFullError(None, "a helper could not store any more")
+        if crew.failure:
+            raise RunError(crew.failure)
+        loop.take()
+        if not loop.at_work:
+            return "finished"
+    return "stopped"
 
-    def __call__(self) -> Request | None:
-        if self._request == "stop":
-            return "stop"
-        try:
-            status = os.stat(self._path)
-        except FileNotFoundError:
-            return self._request
-        file = (status.st_ino, status.st_mtime_ns)  # two requests within a clock tick (4 ms) differ by inode only
-        if file != self._seen:
-            asked = store.from_json(self._path.read_bytes())["request"]
-            self._request, self._seen = asked, file
-        return self._request
 
-    def stop(self, *_: object) -> None:
-        """Handles SIGTERM; needs no room on the disk."""
-        self._request = "stop"
+def _help(path: Path, device: str, cores: int) -> int:
+    control = Control()
+    signal.signal(signal.SIGTERM, control.stop)
+    obey(sys.stdin.buffer, control)
+    run = RunDirectory.open(path)
+    held = Lock(run.path / "lock")
+
+    def work() -> str:
+        from engine.parallel import limit_cores
+        from engine.runs.run import Loop
+
+        with _turn(run, device, control, _only_remarks) as may_begin:
+            if not may_begin:
+                return "stopped"
+            limit_cores(cores)
+            return Loop(run, _set_up(device), held, control, _only_remarks).work()
+
+    try:
+        return 0 if _guarded(work, tell_leader, run) else EXIT_FAILED
+    except StoreFullError as error:
+        return _no_room(error, run)
+
+
+def _only_remarks(kind: str, message: str) -> None:
+    """A helper leaves the telling of the run's state to the leader."""
+    if kind == "remark":
+        tell_leader(kind, message)
+
+
+def _wait_as_spare() -> int:
+    """Load what takes seconds, and wait for a run; the end of standard input means that none will come."""
+
+    line = sys.stdin.buffer.readline().rstrip(b"\n")
+    if not line:
+        return 0
+    run = Path(os.fsdecode(line))
+    log = os.open(run / "run.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    return lead(run)
+
+
+def _guarded(work: Callable[[], str], report: Report, run: RunDirectory) -> str | None:
+    """What `work` returns; None if it failed, which is then reported. A full store is the caller's matter."""
+    try:
+        return work()
+    except StoreFullError:
+        raise
+    except RunError as error:
+        report("failed", str(error))
+    except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            report("failed", f"out of memory: {error}; try a smaller model.width or problem")
+        else:
+            traceback.print_exc()
+            report("failed", f"{type(error).__name__}: {error} (details in {run.log})")
+    return None
+
+
+@contextmanager
+def _turn(run: RunDirectory, device: str, control: Control, report: Report) -> Iterator[bool]:
+    """A place in the device's queue; entered when it is our turn, with False if a stop is asked for before that."""
+    try:
+        ticket = Ticket(device, run.path)
+    except OSError as error:
+        report("remark", f"computing without a place in the queue: {error.strerror}")
+        yield True
+        return
+    try:
+        if not run.urgent and not ticket.is_next():
+            report("queued", f"waiting for {device}; `mftui queue` shows who is at work on it")
+            while not ticket.is_next() and not control.stopping:
+                control.wait(WAIT_SECONDS)
+                control.look()
+        yield not control.stopping
+    finally:
+        ticket.give_up()
+
+
+@contextmanager
+def _listening(run: RunDirectory, control: Control, log: EventLog) -> Iterator[None]:
+    try:
+        server = Server(run.path, control)
+    except OSError as error:
+        log.event("remark", message=f"requests are taken by file only: {error}")
+        yield
+        return
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def _beat(held: Lock) -> None:
+    while True:
+        held.beat()
+        time.sleep(HEARTBEAT_SECONDS)
+
+
+def _no_room(error: StoreFullError, run: RunDirectory) -> int:
+    with suppress(OSError):  # the log is on the same disk
+        print(f"{error} (run {run.name})", file=sys.stderr)
+    return EXIT_STORE_FULL
+
+
+def _set_up(device: str) -> torch.device:
+    import torch
+
+    from engine.parallel import keep_freed_memory
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    found = torch.device(device)
+    if found.type == "cuda":
+        torch.cuda.set_device(found)  # streams and graphs are made on the current one
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

@@ -18,6 +18,8 @@ SAMPLES_STORED = 2_000
 class Guessing:
     """The prior or Guess & Check on one data set."""
 
+    resumable = True
+
     def __init__(
         self, index: int, point: PointSettings, seed: int, problem: Problem, device: torch.device, method: Method
     ) -> None:

@@ -45,7 +45,7 @@ app.command()(doctor)
 
 def main() -> None:
     """Entry point. Expected errors become a sentence on stderr and exit status 2."""
-    from engine.runs.directory import RunError
+    from engine.runs.catalog import RunError
     from engine.spec.preset import PresetError
 
     try:

@@ -79,7 +79,7 @@ def _memory() -> str:
 def _terminal(advice: list[str]) -> list[tuple[str, str]]:
     from rich.console import Console
 
-    from engine.runs.directory import runs_directory
+    from engine.runs.catalog import runs_directory
 
     size = shutil.get_terminal_size()
     colours = Console().color_system or "none"

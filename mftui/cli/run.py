@@ -56,10 +56,10 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Go on with a run that was stopped or died: finished trials are kept, the others start anew."""
-    from engine.runs.directory import RunDirectory, runs_directory
+    from engine.runs.catalog import find
+    from engine.runs.directory import RunDirectory
 
-    directory = RunDirectory.open(Path(name) if Path(name).is_dir() else runs_directory() / name)
-    _follow(directory, json=json, quiet=quiet)
+    _follow(RunDirectory.open(find(name)), json=json, quiet=quiet)
 
 
 def _follow(directory: RunDirectory, *, json: bool, quiet: bool) -> None:
@@ -93,7 +93,7 @@ def _print_results(live: LiveRun, *, json: bool) -> None:
     from rich.console import Console
 
     from engine.results import summarize
-    from engine.runs.store import to_json
+    from engine.runs.files import to_json
     from mftui.formatting import notes, observed_table, recovered_table, remarks, results_table
 
     if json:

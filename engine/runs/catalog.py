@@ -1,0 +1,236 @@
+"""The runs there are: names, states, sizes, notes. Imports nothing slow, so that a list comes at once."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+
+from engine.runs import lock
+from engine.runs.files import from_json, to_json, write_atomically
+
+FORMAT = 2
+READABLE = (1, 2)
+"""format 1: no units, no checkpoints; it can be looked at, not gone on with"""
+HEARTBEAT_SECONDS = 5.0
+DEAD_AFTER_SECONDS = 30.0
+"""a worker on another host whose last sign of life is older is taken for dead; on this host its lock tells"""
+_NAME = re.compile(r"[^/\0]{1,200}")
+_LAST_EVENTS = 1 << 16
+"""bytes from the end of a file in which its last event is looked for"""
+
+State = Literal["starting", "queued", "running", "paused", "stopped", "finished", "failed", "interrupted"]
+OVER: frozenset[State] = frozenset({"stopped", "finished", "failed", "interrupted"})
+STATE_AFTER: dict[str, State] = {
+    "started": "starting",
+    "queued": "queued",
+    "device": "running",
+    "paused": "paused",
+    "continued": "running",
+    "stopped": "stopped",
+    "finished": "finished",
+    "failed": "failed",
+}
+"""the run's state after an event of the run as a whole"""
+
+
+class RunError(Exception):
+    """A run that can't be made, found, read or started; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run, as far as a list tells."""
+
+    path: Path
+    preset: str
+    title: str
+    device: str
+    state: State
+    started: float
+    """seconds since 1970"""
+    trials: int
+    finished: int
+    """trials that are done"""
+    size: int
+    """bytes on disk"""
+    note: str
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def home_directory() -> Path:
+    """`$MFTUI_HOME`, else the user's data directory."""
+    home = os.environ.get("MFTUI_HOME")
+    return Path(home) if home else platformdirs.user_data_path("mftui", appauthor=False)
+
+
+def runs_directory() -> Path:
+    """Where runs go unless --out says otherwise."""
+    return home_directory() / "runs"
+
+
+def find(name: str) -> Path:
+    """The directory of a run given by its name, a part of it that no other shares, or a path. Raises `RunError`."""
+    given = Path(name)
+    if given.name != name or name in (".", ".."):
+        if (given / "run.json").is_file():
+            return given.absolute()
+        raise RunError(f"{name}: no run here")
+    folder = runs_directory()
+    if (folder / name / "run.json").is_file():
+        return (folder / name).absolute()
+    if (given / "run.json").is_file():
+        return given.absolute()
+    alike = [path for path in _folders(folder) if name in path.name]
+    if len(alike) == 1:
+        return alike[0].absolute()
+    if alike:
+        names = ", ".join(path.name for path in alike[:5]) + (" …" if len(alike) > 5 else "")
+        raise RunError(f"{name}: expected one run, {len(alike)} have this in their names: {names}")
+    raise RunError(f"{name}: no such run; `mftui runs` lists those there are")
+
+
+def latest() -> Path:
+    """The run that was started last, a live one if there is one. Raises `RunError` if there is none."""
+    found = sorted(_folders(runs_directory()), key=lambda path: path.stat().st_mtime, reverse=True)
+    if not found:
+        raise RunError("no runs yet; `mftui run quick-start` makes one")
+    live = (path for path in found if is_alive(path))
+    return next(live, found[0]).absolute()
+
+
+def entries(folder: Path | None = None) -> list[Entry]:
+    """The runs in a folder (by default, where runs go), the latest first; what is no run is left out."""
+    found = [entry for path in _folders(folder or runs_directory()) if (entry := look(path)) is not None]
+    return sorted(found, key=lambda entry: entry.started, reverse=True)
+
+
+def look(path: Path) -> Entry | None:
+    """One run's entry; None if its run.json can't be read."""
+    try:
+        about = from_json((path / "run.json").read_bytes())
+        created = about.get("created")
+        if not isinstance(created, int | float):
+            created = (path / "run.json").stat().st_mtime
+        return Entry(
+            path=path,
+            preset=str(about["name"]),
+            title=str(about.get("title", "")),
+            device=str(about["device"]),
+            state=state(path),
+            started=float(created),
+            trials=int(about.get("trials", 0)),
+            finished=sum(file.read_bytes().count(b'"event": "trial"') for file in path.glob("events-*.jsonl")),
+            size=sum(file.stat().st_size for file in path.iterdir()),
+            note=note(path),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
+        return None
+
+
+def state(path: Path) -> State:
+    """What a run is doing; "interrupted" if it was at work and its worker is gone."""
+    last: State = "interrupted"
+    for event in _last_events(path):
+        last = STATE_AFTER.get(str(event.get("event")), last)
+    if last in OVER:
+        return last if last != "interrupted" or not is_alive(path) else "starting"
+    return last if is_alive(path) else "interrupted"
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a worker holds the run: by its lock, and for a worker on another host by its last sign of life."""
+    if lock.holder(path / "lock") is not None:
+        return True
+    started = [event for event in _last_events(path, everything=True) if event.get("event") == "started"]
+    if not started or started[-1].get("host") in (None, platform.node()):
+        return False
+    try:
+        return time.time() - (path / "lock").stat().st_mtime < DEAD_AFTER_SECONDS
+    except OSError:
+        return False
+
+
+def last_sign(path: Path) -> float:
+    """When a run was last heard of, in seconds since 1970."""
+    return max((file.stat().st_mtime for file in path.iterdir() if file.suffix in (".rec", ".jsonl")), default=0.0)
+
+
+def note(path: Path) -> str:
+    """What the user wrote down about a run."""
+    try:
+        content = from_json((path / "note.json").read_bytes())
+        return str(content["note"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def write_note(path: Path, text: str) -> None:
+    """Replace a run's note; an empty one removes it. Raises `StoreFullError`."""
+    if text:
+        write_atomically(path / "note.json", to_json({"note": text}).encode() + b"\n")
+    else:
+        (path / "note.json").unlink(missing_ok=True)
+
+
+def rename(path: Path, name: str) -> Path:
+    """Give a run that is not at work another name; its new path. Raises `RunError`."""
+    if not _NAME.fullmatch(name) or name.startswith(".") or Path(name).name != name:
+        raise RunError(f"{name!r}: expected a name without /, not beginning with a dot")
+    if is_alive(path):
+        raise RunError(f"{path.name}: is at work; stop it first")
+    target = path.parent / name
+    if target.exists():
+        raise RunError(f"{name}: there is a run of that name")
+    try:
+        path.rename(target)
+    except OSError as error:
+        raise RunError(f"{path.name}: can't be renamed: {error.strerror}") from None
+    return target
+
+
+def remove(path: Path) -> None:
+    """Delete a run that is not at work, and all it holds. Raises `RunError`."""
+    if not (path / "run.json").is_file():
+        raise RunError(f"{path}: no run here")
+    if is_alive(path):
+        raise RunError(f"{path.name}: is at work; stop it first")
+    try:
+        (path / "run.json").unlink()  # first: half a run is no run
+        shutil.rmtree(path)
+    except OSError as error:
+        raise RunError(f"{path.name}: can't be deleted: {error.strerror}") from None
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            if (path / "run.json").is_file() and not path.is_symlink():
+                yield path
+
+
+def _last_events(path: Path, *, everything: bool = False) -> list[Mapping[str, Any]]:
+    """The last events of the run as a whole: of its last attempt, or, from the ends of their files, of all."""
+    files = sorted(path.glob("events-run-*.jsonl")) or sorted(path.glob("events-[0-9][0-9][0-9][0-9].jsonl"))
+    found: list[Mapping[str, Any]] = []
+    for file in files if everything else files[-1:]:
+        with suppress(OSError), file.open("rb") as opened:
+            opened.seek(max(0, file.stat().st_size - _LAST_EVENTS))
+            for line in opened.read().splitlines():
+                with suppress(ValueError, RecursionError):
+                    event = from_json(line)
+                    if isinstance(event, dict):
+                        found.append(event)
+    return found
