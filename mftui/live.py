@@ -183,7 +183,8 @@ class LiveRun:
         self.ask("continue")
 
     def stop(self) -> None:
-        self.ask("stop")
+        if not self.over:
+            self.ask("stop")
 
     def ask(self, kind: control.Kind, value: float | None = None) -> None:
         """Ask the worker for something. Raises `ControlError` if it refuses, OSError if it can't be reached."""

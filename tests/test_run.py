@@ -19,12 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.results import TrialResult
-from engine.runs import store, worker
+from engine.runs import worker
 from engine.runs.catalog import RunError, runs_directory
 from engine.runs.directory import RunDirectory
-from engine.runs.environment import resolve_device
+from engine.runs.environment import devices
+from engine.runs.files import from_json, write_atomically
+from engine.runs.lane import finished_trials
 from engine.runs.launch import EXIT_STORE_FULL, PYTHON_M, check_device, start_worker
-from engine.runs.store import Writer, attempts, from_json
+from engine.runs.store import Writer
 from engine.spec import preset
 from mftui.live import LiveRun
 from tests.runs import LONG, TINY, disk_with, follow, follow_to_end, make_run, results_of, tables_of, wait_until
@@ -159,7 +161,7 @@ def _worker_of(run: RunDirectory) -> int:
 
 def _stage(live: LiveRun) -> Stage:
     results = results_of(live.run) if (live.run.path / "results.json").exists() else None
-    return Stage(live.state, live.message, list(live.results), results, attempts(live.run.path))
+    return Stage(live.state, live.message, list(live.results), results, len(list(live.run.path.glob("events-run-*"))))
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +359,7 @@ def test_a_run_on_a_device_that_is_not_there_fails_with_the_sentence(finished: U
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "CPU", ""])
 def test_what_names_no_device_is_refused_naming_what_does(device: str) -> None:
     with pytest.raises(RunError, match=r"^--device"):
-        resolve_device(device)
+        devices(device)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
@@ -383,8 +385,8 @@ def test_a_run_that_can_store_no_more_says_so_and_goes_on_once_there_is_room(
     room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Undisturbed
 ) -> None:
     run = make_run(tmp_path / "run")
-    monkeypatch.setattr(store.os, "write", disk_with(room))
-    status = worker.main(run.path)
+    monkeypatch.setattr(os, "write", disk_with(room))
+    status = worker.lead(run.path)
     monkeypatch.undo()
     with subprocess.Popen([sys.executable, "-c", f"raise SystemExit({status})"]) as process:
         process.wait()
@@ -392,15 +394,15 @@ def test_a_run_that_can_store_no_more_says_so_and_goes_on_once_there_is_room(
     live.poll()
     assert live.state == "interrupted"
     assert live.message == f"nothing more could be stored in {run.path}: the disk is full, or a quota is"
-    assert worker.main(run.path) == 0
+    assert worker.lead(run.path) == 0
     assert {**results_of(run), "preset": ""} == {**results_of(finished.one.run), "preset": ""}
 
 
 @pytest.mark.usefixtures("_worker_in_this_process")
 def test_results_that_cannot_be_written_are_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path / "run", "model.width=3")
-    monkeypatch.setattr(RunDirectory, "write_results", lambda *_: store.write_atomically(tmp_path / "no" / "file", b""))
-    assert worker.main(run.path) == EXIT_STORE_FULL
+    monkeypatch.setattr(RunDirectory, "write_results", lambda *_: write_atomically(tmp_path / "no" / "file", b""))
+    assert worker.lead(run.path) == EXIT_STORE_FULL
 
 
 @pytest.fixture
@@ -493,7 +495,7 @@ def _with(name: str, content: bytes) -> Callable[[RunDirectory], None]:
         (_with("run.json", b"[1]"), "the run's spec is damaged"),
         (_with("run.json", b"\xff\xfe"), "the run's spec is damaged"),
         (_with("run.json", b"[" * 100_000), "the run's spec is damaged"),
-        (_with("run.json", b'{"format": 99}'), "run format 99, this version reads 1"),
+        (_with("run.json", b'{"format": 99}'), "run format 99, this version reads up to 2"),
         (_with("run.json", b'{"format": 1}'), "the run's spec is damaged"),
         (_with("spec.toml", b"[model"), "the run's spec is damaged: {path}/spec.toml: not valid TOML"),
         (_with("spec.toml", b"\xff\xfe"), "the run's spec is damaged"),
@@ -545,46 +547,25 @@ def test_a_front_end_and_a_worker_read_any_damaged_events_without_an_error(
 ) -> None:
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
     run = make_run(tmp_path / "run")
-    content = bytearray((finished.one.run.path / "events-0001.jsonl").read_bytes())
+    content = bytearray((finished.one.run.path / "events-0002-0001.jsonl").read_bytes())
     for _ in range(data.draw(st.integers(1, 20))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    (run.path / "events-0001.jsonl").write_bytes(content)
+    (run.path / "events-0002-0001.jsonl").write_bytes(content)
     LiveRun(run).poll()
-    assert len(worker.finished_trials(run)) <= len(finished.one.results)
+    assert len(finished_trials(run)) <= len(finished.one.results)
 
 
 def test_a_damaged_trial_counts_as_not_finished(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     good = TrialResult(0, "gd", 0, "finished", 0.5, 0.25)
-    with Writer(run.path, run.reader().schema, 1) as writer:
+    with Writer(run.path, run.tables, 0) as writer:
         writer.event("trial", **good.to_json())
         writer.event("trial", **{**good.to_json(), "sed": 0})
         writer.event("trial", point=0)
-    assert worker.finished_trials(run) == [good]
+    assert finished_trials(run) == [good]
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
-
-
-def test_a_worker_sees_two_requests_made_within_one_tick_of_the_clock(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    asked = worker._Requests(run)
-    assert asked() is None
-    run.request("pause")
-    os.utime(run.control, ns=(0, 0))
-    assert asked() == "pause"
-    run.request("continue")
-    os.utime(run.control, ns=(0, 0))
-    assert asked() == "continue"
-
-
-def test_a_signal_to_stop_needs_no_file_and_is_not_taken_back(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    asked = worker._Requests(run)
-    asked.stop(signal.SIGTERM, None)
-    assert asked() == "stop"
-    run.request("continue")
-    assert asked() == "stop"
 
 
 def test_a_run_that_is_still_starting_can_be_stopped(tmp_path: Path) -> None:

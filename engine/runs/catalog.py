@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,8 @@ READABLE = (1, 2)
 HEARTBEAT_SECONDS = 5.0
 DEAD_AFTER_SECONDS = 30.0
 """a worker on another host whose last sign of life is older is taken for dead; on this host its lock tells"""
-_NAME = re.compile(r"[^/\0]{1,200}")
+_LONGEST_NAME = 200
+"""bytes; file systems take 255"""
 _LAST_EVENTS = 1 << 16
 """bytes from the end of a file in which its last event is looked for"""
 
@@ -83,7 +83,16 @@ def runs_directory() -> Path:
 
 def find(name: str) -> Path:
     """The directory of a run given by its name, a part of it that no other shares, or a path. Raises `RunError`."""
+    try:
+        return _find(name)
+    except OSError as error:
+        raise RunError(f"{name}: {error.strerror}") from None
+
+
+def _find(name: str) -> Path:
     given = Path(name)
+    if not name:
+        raise RunError("expected a run's name, got an empty one")
     if given.name != name or name in (".", ".."):
         if (given / "run.json").is_file():
             return given.absolute()
@@ -128,15 +137,15 @@ def look(path: Path) -> Entry | None:
             path=path,
             preset=str(about["name"]),
             title=str(about.get("title", "")),
-            device=str(about["device"]),
+            device=_device(path) or str(about["device"]),
             state=state(path),
             started=float(created),
             trials=int(about.get("trials", 0)),
             finished=sum(file.read_bytes().count(b'"event": "trial"') for file in path.glob("events-*.jsonl")),
-            size=sum(file.stat().st_size for file in path.iterdir()),
+            size=sum(file.st_size for file in _files(path)),
             note=note(path),
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, AttributeError, OverflowError):
         return None
 
 
@@ -148,6 +157,14 @@ def state(path: Path) -> State:
     if last in OVER:
         return last if last != "interrupted" or not is_alive(path) else "starting"
     return last if is_alive(path) else "interrupted"
+
+
+def _device(path: Path) -> str:
+    """Where the last attempt computes, or did; empty before it has said so."""
+    told = [
+        str(event["device"]) for event in _last_events(path) if event.get("event") == "device" and "device" in event
+    ]
+    return told[-1] if told else ""
 
 
 def is_alive(path: Path) -> bool:
@@ -165,7 +182,7 @@ def is_alive(path: Path) -> bool:
 
 def last_sign(path: Path) -> float:
     """When a run was last heard of, in seconds since 1970."""
-    return max((file.stat().st_mtime for file in path.iterdir() if file.suffix in (".rec", ".jsonl")), default=0.0)
+    return max((file.st_mtime for file in _files(path, (".rec", ".jsonl"))), default=0.0)
 
 
 def note(path: Path) -> str:
@@ -187,10 +204,11 @@ def write_note(path: Path, text: str) -> None:
 
 def rename(path: Path, name: str) -> Path:
     """Give a run that is not at work another name; its new path. Raises `RunError`."""
-    if not _NAME.fullmatch(name) or name.startswith(".") or Path(name).name != name:
-        raise RunError(f"{name!r}: expected a name without /, not beginning with a dot")
-    if is_alive(path):
-        raise RunError(f"{path.name}: is at work; stop it first")
+    if not name or not name.isprintable() or name.startswith(".") or Path(name).name != name:
+        raise RunError(f"{name!r}: expected a name without / and control characters, not beginning with a dot")
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        raise RunError(f"{name[:20]}…: expected a name of at most {_LONGEST_NAME} bytes")
+    _refuse_to_change(path)
     target = path.parent / name
     if target.exists():
         raise RunError(f"{name}: there is a run of that name")
@@ -203,15 +221,32 @@ def rename(path: Path, name: str) -> Path:
 
 def remove(path: Path) -> None:
     """Delete a run that is not at work, and all it holds. Raises `RunError`."""
-    if not (path / "run.json").is_file():
-        raise RunError(f"{path}: no run here")
-    if is_alive(path):
-        raise RunError(f"{path.name}: is at work; stop it first")
+    _refuse_to_change(path)
     try:
         (path / "run.json").unlink()  # first: half a run is no run
         shutil.rmtree(path)
     except OSError as error:
         raise RunError(f"{path.name}: can't be deleted: {error.strerror}") from None
+
+
+def _refuse_to_change(path: Path) -> None:
+    """Raises `RunError` unless this is a run of its own, and nobody is at work on it."""
+    if not (path / "run.json").is_file():
+        raise RunError(f"{path}: no run here")
+    if path.is_symlink():
+        raise RunError(f"{path}: is a link to a run, which stays as it is")
+    if path.parent != runs_directory().absolute() and look(path) is None:
+        raise RunError(f"{path}: has a run.json, but not one that mftui wrote; left as it is")
+    if is_alive(path):
+        raise RunError(f"{path.name}: is at work; stop it first")
+
+
+def _files(path: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[os.stat_result]:
+    """What is known of a folder's files; one that goes away meanwhile, as checkpoints do, is left out."""
+    for file in path.iterdir():
+        if file.name.endswith(suffixes):
+            with suppress(OSError):
+                yield file.stat()
 
 
 def _folders(folder: Path) -> Iterator[Path]:

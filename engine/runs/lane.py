@@ -12,7 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from engine.descent.descent import Descent, DescentState
-from engine.descent.observer import Observed
+from engine.descent.learning_rate import LearningRates
+from engine.descent.observer import Mark, Observed
+from engine.descent.prediction import Course
 from engine.descent.theory import Comparison
 from engine.events import Event, Finished, PosteriorSample, Recovered, Rows
 from engine.nuclear import MinimumNuclearNorm
@@ -32,7 +34,17 @@ PROGRESS_SECONDS = 0.2
 CHECKPOINT_SECONDS = 10.0
 """between two checkpoints of a unit: what is computed again, at most, after a death"""
 
-STATES = (DescentState, Observed, Comparison, GuessState, SplittingState, AutoState)
+STATES = (
+    DescentState,
+    LearningRates,
+    Mark,
+    Observed,
+    Comparison,
+    Course,
+    GuessState,
+    SplittingState,
+    AutoState,
+)
 """what the states in a checkpoint are made of"""
 
 

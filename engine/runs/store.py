@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class EventLog:
         except OSError as error:
             raise _full(error) from error
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> EventLog:
         return self
 
     def __exit__(
@@ -110,7 +110,7 @@ class Writer:
         self._log = EventLog(directory, f"{unit:04d}")
         self._log.event(ATTEMPT, unit=unit, rows=self.rows_written)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Writer:
         return self
 
     def __exit__(
