@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -8,10 +9,10 @@ import torch
 from pydantic import ValidationError
 
 from engine.descent import batched_step, descent, grouping, loss_gradient
-from engine.descent.descent import Descent
+from engine.descent.descent import Descent, DescentState
 from engine.descent.inits import initial_factors
 from engine.descent.optimizers.group_rmsprop import DECAY, EPSILON
-from engine.events import Finished, Rows
+from engine.events import Event, Finished, Rows
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
 from engine.problems.problem import DenseOperator, make_problem
@@ -20,6 +21,7 @@ from engine.spec.settings import OptimizerName, PointSettings, bad_combinations
 from tests.settings import point
 
 SEEDS = (0, 1, 2)
+CPU = torch.device("cpu")
 
 
 def _run(**fields: Any) -> tuple[list[list[float]], list[TrialResult]]:
@@ -79,6 +81,110 @@ def test_the_numbers_do_not_depend_on_how_the_steps_are_chunked(monkeypatch: pyt
     monkeypatch.setattr(descent, "STEP_SECONDS", 1e-4)
     assert _run(**fields) == (whole, results)
     assert sorted({row[2] for row in whole}) == [0, 20, 40, 60, 70]
+
+
+CHANGES = {0: 0.04, 33: 0.02, 40: 0.05, 61: 0.01}
+"""at the start, between log points, and at one"""
+CHANGED: dict[str, Any] = {"steps": 80, "log_every": 20, "learning_rate": 0.05, "init_scale": 0.5, "init": "balanced"}
+
+
+def _changed_live(procedure: Descent, changes: dict[int, float]) -> tuple[DescentState, list[Event]]:
+    """Run to the end, changing the learning rate at these steps, as someone at the keyboard does."""
+    state, events = procedure.init()
+    for step in [*sorted(changes), procedure._total]:
+        stopping = Descent(procedure._points, procedure.seeds, procedure._problem, CPU, {step: 1.0})
+        while state.step < step:
+            state, more = stopping.step(state)
+            events += more
+        if step in changes:
+            state = procedure.change_learning_rate(state, changes[step])
+    while procedure.fraction(state) < 1:
+        state, more = procedure.step(state)
+        events += more
+    return state, events
+
+
+def _same(state: DescentState, other: DescentState) -> bool:
+    """Bit for bit."""
+    tensors = zip((state.weights, *state.optimizer), (other.weights, *other.optimizer), strict=True)
+    return all(torch.equal(one, two) for one, two in tensors) and torch.equal(
+        state.learning_rates.time, other.learning_rates.time
+    )
+
+
+@pytest.mark.parametrize("seconds", [10.0, 1e-6])
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+def test_changes_of_the_learning_rate_repeat_bit_for_bit_from_any_state_and_however_the_steps_are_chunked(
+    optimizer: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predicted = {"predict_from": 20} if optimizer == "gradient_descent" else {}
+    settings = point(optimizer=optimizer, depth=3, **CHANGED, **predicted)
+    problem = make_problem(settings.problem, SEEDS)
+    live, events = _changed_live(Descent({0: settings}, SEEDS, problem, CPU), CHANGES)
+    monkeypatch.setattr(descent, "STEP_SECONDS", seconds)
+    states = []
+    procedure = Descent({0: settings}, SEEDS, problem, CPU, CHANGES)
+    state, repeated = procedure.init()
+    while procedure.fraction(state) < 1:
+        states.append(state)
+        state, more = procedure.step(state)
+        repeated += more
+    assert _same(state, live)
+    assert _rows(repeated) == _rows(events)
+    assert procedure.finish(state) == Descent({0: settings}, SEEDS, problem, CPU).finish(live)
+    for resumed in states[:: max(1, len(states) // 5)]:
+        another = Descent({0: settings}, SEEDS, problem, CPU, CHANGES)
+        while another.fraction(resumed) < 1:
+            resumed, _ = another.step(resumed)
+        assert _same(resumed, live)
+
+
+def _rows(events: list[Event]) -> dict[str, list[list[float]]]:
+    """All rows by table."""
+    tables: dict[str, list[list[float]]] = {}
+    for event in events:
+        assert isinstance(event, Rows)
+        tables.setdefault(event.table, []).extend(list(row) for row in event.rows)
+    return tables
+
+
+def test_a_changed_learning_rate_takes_the_steps_of_a_descent_that_has_it_from_there_on() -> None:
+    settings = point(**CHANGED)
+    problem = make_problem(settings.problem, SEEDS)
+    state, _ = _changed_live(Descent({0: settings}, SEEDS, problem, CPU), {40: 0.02})
+    first = Descent({0: point(**CHANGED | {"steps": 40})}, SEEDS, problem, CPU)
+    second = Descent({0: point(**CHANGED | {"steps": 40, "learning_rate": 0.02})}, SEEDS, problem, CPU)
+    half, _ = first.init()
+    while first.fraction(half) < 1:
+        half, _ = first.step(half)
+    rest, _ = second.init()
+    rest = replace(rest, weights=half.weights)
+    while second.fraction(rest) < 1:
+        rest, _ = second.step(rest)
+    assert torch.equal(state.weights, rest.weights)
+    assert state.learning_rates.time_at(80).tolist() == pytest.approx([40 * 0.05 + 40 * 0.02] * len(SEEDS))
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, math.inf])
+def test_what_can_be_no_learning_rate_is_refused_in_flight_too(rate: float) -> None:
+    settings = point()
+    problem = make_problem(settings.problem, SEEDS)
+    procedure = Descent({0: settings}, SEEDS, problem, CPU)
+    with pytest.raises(ValueError, match="learning rate: expected a finite number > 0, got"):
+        procedure.change_learning_rate(procedure.init()[0], rate)
+    with pytest.raises(ValueError, match="learning rate: expected a finite number > 0, got"):
+        Descent({0: settings}, SEEDS, problem, CPU, {10: rate})
+
+
+def test_a_change_that_makes_it_diverge_is_named_with_the_changed_rate() -> None:
+    settings = point(steps=400, log_every=50, init_scale=1.0)
+    procedure = Descent({0: settings}, SEEDS, make_problem(settings.problem, SEEDS), CPU, {100: 1e6})
+    state, _ = procedure.init()
+    while procedure.fraction(state) < 1:
+        state, _ = procedure.step(state)
+    for event in procedure.finish(state):
+        assert isinstance(event, Finished)
+        assert "at learning rate 1e+06" in event.result.message
 
 
 def test_a_diverging_data_set_stops_and_is_named_with_its_step_and_learning_rate_while_the_others_go_on() -> None:

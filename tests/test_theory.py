@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 
 from engine.descent import theory
 from engine.descent.descent import Descent
 from engine.descent.diagnostics import spectrum
 from engine.descent.inits import initial_factors
+from engine.descent.prediction import Flow
 from engine.events import Finished, Rows
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix, factor_gradients, pre_activations
-from engine.problems.problem import make_problem
+from engine.problems.problem import Problem, make_problem
 from engine.results import TrialResult, summarize
 from engine.spec import preset
 from engine.spec.settings import PointSettings
@@ -50,6 +53,20 @@ def _balanced(depth: int, rows: int = 6, columns: int = 4) -> tuple[PointSetting
     return settings, initial_factors(settings, [3, 4])
 
 
+def _velocity(matrices: torch.Tensor, gradient: torch.Tensor, depth: int) -> torch.Tensor:
+    """dW/dt = −Σ_j (W Wᵀ)^{(L−j)/L} G (Wᵀ W)^{(j−1)/L}, its powers from eigenvalues."""
+
+    def power(square: torch.Tensor, exponent: float) -> torch.Tensor:
+        values, vectors = torch.linalg.eigh(square)
+        values = torch.where(values > 1e-12 * values.amax(-1, keepdim=True), values, 0.0)  # rounding, to the power 1/L
+        powered: torch.Tensor = vectors @ torch.diag_embed(values.pow(exponent)) @ vectors.mT
+        return powered
+
+    left, right = matrices @ matrices.mT, matrices.mT @ matrices
+    terms = [power(left, (depth - j) / depth) @ gradient @ power(right, (j - 1) / depth) for j in range(1, depth + 1)]
+    return torch.stack(terms).sum(0).neg()
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5)])
 def test_balanced_factors_move_w_and_its_singular_values_as_the_theorems_say(
@@ -66,13 +83,49 @@ def test_balanced_factors_move_w_and_its_singular_values_as_the_theorems_say(
         end_to_end_matrix([f - sign * step * g for f, g in zip(factors, slopes, strict=True)], linear)
         for sign in (1, -1)
     )
-    torch.testing.assert_close(
-        theory.flow(outputs[-1], gradient, depth), (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-8
-    )
+    velocity = _velocity(outputs[-1], gradient, depth)
+    torch.testing.assert_close(velocity, (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-8)
     measured = (torch.linalg.svdvals(ahead) - torch.linalg.svdvals(behind)) / (2 * step)
     torch.testing.assert_close(
         theory.predicted_rates(spectrum(outputs[-1]), gradient, depth), measured, rtol=1e-5, atol=1e-8
     )
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
+def test_the_predicted_course_is_that_of_the_end_to_end_flow(depth: int, shape: tuple[int, int]) -> None:
+    """Against the formula of the flow itself, integrated to 1e-10; the course to 1e-7 a stride."""
+    settings, factors = _balanced(depth, *shape)
+    problem = make_problem(settings.problem, [3, 4])
+    start = end_to_end_matrix(factors, activation(settings.model))
+    flow = Flow(settings, (2, 1), problem)
+    course = flow.begin(start, 0, torch.zeros(2).double())
+    for step, times in ((10, (0.3, 0.9)), (20, (2.0, 5.0))):
+        course = flow.advance(course, step, torch.tensor(times).double(), math.inf)
+        assert course.step == step
+        for run, end in enumerate(times):
+            data = problem.one(run)
+
+            def velocity(_: float, flat: np.ndarray, data: Problem = data) -> np.ndarray:
+                matrices = torch.from_numpy(flat).reshape(1, *shape)
+                return _velocity(matrices, data.training_gradient(matrices[:, None])[:, 0], depth).flatten().numpy()
+
+            path = solve_ivp(velocity, (0.0, end), start[run].flatten().numpy(), rtol=1e-10, atol=1e-13)
+            values = np.linalg.svd(path.y[:, -1].reshape(shape), compute_uv=False)
+            assert flow.singular_values(course)[run] == pytest.approx(values, rel=1e-5, abs=1e-6)
+
+
+def test_a_prediction_ends_where_the_steps_are_longer_than_any_stable_descents_and_the_other_runs_go_on() -> None:
+    settings, factors = _balanced(2)
+    flow = Flow(settings, (2, 1), make_problem(settings.problem, [3, 4]))
+    start = end_to_end_matrix(factors, activation(settings.model))
+    course = flow.begin(start, 0, torch.zeros(2).double())
+    course = flow.advance(course, 10, torch.tensor([1e9, 1.0]).double(), math.inf)
+    assert np.isnan(flow.singular_values(course)[0]).all()
+    alone = Flow(settings, (2, 1), make_problem(settings.problem, [3, 4]))
+    other = alone.advance(alone.begin(start, 0, torch.zeros(2).double()), 10, torch.ones(2).double(), math.inf)
+    assert (flow.singular_values(course)[1] == alone.singular_values(other)[1]).all()
+    assert flow.advance(course, 20, torch.tensor([2e9, 2.0]).double(), math.inf).step == 20
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
@@ -164,6 +217,16 @@ def test_log_points_that_no_step_resolves_and_those_at_rest_are_not_judged() -> 
     comparison = comparison.extended(1.0, 1.0, 0.01, 0.1)
     comparison = comparison.extended(1.0, 1e-9, 1.0, 0.1)
     assert comparison.relative_error() == pytest.approx(0.01)
+
+
+def test_what_a_million_log_points_leave_behind_stays_small() -> None:
+    """A descent that comes to rest while the relative error rises: no log point is worse in both."""
+    comparison = theory.Comparison()
+    for index in range(20_000):
+        speed = math.exp(-index / 2_000)
+        comparison = comparison.extended(1.0, speed, 1e-3, 0.1)
+    assert len(comparison.worst) <= 81
+    assert comparison.relative_error() == pytest.approx(1e-3 / theory.SETTLED, rel=2 ** (1 / 8) - 1)
 
 
 def test_a_front_end_reads_diagnostics_and_theory_by_sweep_point_padded_to_the_deepest(tmp_path: Path) -> None:

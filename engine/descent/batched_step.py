@@ -19,7 +19,7 @@ basis of that span follow the same steps, for every optimizer that treats no ent
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import accumulate, chain, pairwise, repeat
 from typing import Any
@@ -43,6 +43,7 @@ from engine.descent.optimizers import Optimizer, State
 from engine.descent.optimizers.stochastic import Batches
 from engine.models.activations import Activation
 from engine.problems.problem import Problem
+from engine.randomness import Stream
 
 MOST_IN_NUMPY = 64**3
 """multiplications in one product up to which numpy beats torch on the CPU (8 runs of 64×64: 76 against 128 µs); beyond
@@ -117,6 +118,7 @@ class BatchedStep:
     ) -> None:
         """`activation` is None where σ is linear; `batches` are the optimizer's, if it takes some."""
         device = problem.targets.device
+        self._device = device
         self.layout = layout
         self.sparse = is_sparse(problem, layout.rows, layout.columns, layout.depth)
         small = layout.largest_product <= MOST_IN_NUMPY
@@ -140,6 +142,8 @@ class BatchedStep:
         # What draws on the host, or allocates inside the library, can't be recorded.
         recordable = device.type == "cuda" and batches is None and not self.sparse
         self._graph = _record(self._operations) if recordable else None
+        if self._graph is not None and not self._replays_as_it_steps(self._graph):
+            self._graph = None
 
     def load(self, step: int, weights: Float[Tensor, "run parameter"], optimizer: State) -> None:
         """Continue from here."""
@@ -154,14 +158,37 @@ class BatchedStep:
         return self.weights.clone(), tuple(buffer.clone() for buffer in self._optimizer_state)
 
     def run(self, steps: int) -> None:
-        """Take this many steps."""
+        """Take this many steps; they are made when this returns, on a GPU too."""
         if self._graph is not None:
             for _ in range(steps):
                 self._graph.replay()
-            return
-        with np.errstate(all="ignore"):  # a run that diverges is found at the next log point
-            for operate in chain.from_iterable(repeat(self._operations, steps)):
-                operate()
+        else:
+            _operate(chain.from_iterable(repeat(self._operations, steps)))
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # or the clock that sizes the bursts would time the queueing
+
+    def gradient(self, weights: Float[Tensor, "run parameter"]) -> Float[Tensor, "run parameter"]:
+        """∂L_train/∂(V_1 … V_{L−1}, W_L), times the learning rate where the optimizer wants it scaled.
+
+        In a buffer that the next call or step overwrites.
+        """
+        self.weights.copy_(weights)
+        _operate(self._operations[:-1])
+        return self._gradient
+
+    def _replays_as_it_steps(self, graph: torch.cuda.CUDAGraph) -> bool:
+        """Whether one replay comes to what the operations come to, up to rounding."""
+        width = max(self.layout.shapes[-1])  # keeps the product, and so the gradient, from overflowing
+        start = Stream(0, "sketch").normal(*self.weights.shape).to(self.weights) / width**0.5
+        fresh = tuple(torch.zeros_like(buffer) for buffer in self._optimizer_state)
+        ends = []
+        for step in (partial(_operate, self._operations), graph.replay):
+            self.load(0, start, fresh)
+            step()
+            weights, state = self.save()
+            ends.append([weights, *state])
+        tolerance = 1e3 * torch.finfo(start.dtype).eps
+        return all(torch.allclose(one, other, tolerance, tolerance) for one, other in zip(*ends, strict=True))
 
     def _compile(
         self, problem: Problem, activation: Activation | None, scale: Scale, batches: Batches | None
@@ -237,6 +264,12 @@ class BatchedStep:
 
     def _array(self, tensor: Tensor) -> Any:
         return tensor if self._backend is torch else tensor.numpy()
+
+
+def _operate(operations: Iterable[Callable[[], object]]) -> None:
+    with np.errstate(all="ignore"):  # a run that diverges is found at the next log point
+        for operate in operations:
+            operate()
 
 
 def _record(operations: Operations) -> torch.cuda.CUDAGraph | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -14,8 +16,8 @@ from engine.descent import grouping
 from engine.descent.batched_step import BatchedStep, compress
 from engine.descent.diagnostics import Spectrum, spectrum, spectrum_of_product
 from engine.descent.inits import initial_factors
-from engine.descent.learning_rate import learning_rates
-from engine.descent.observer import Look, Observed, Observer
+from engine.descent.learning_rate import LearningRates, checked, learning_rates
+from engine.descent.observer import Look, Mark, Observed, Observer
 from engine.descent.optimizers import State, optimizer
 from engine.descent.optimizers.stochastic import Batches
 from engine.events import LEADING_VALUES, MOST_SHOWN_ENTRIES, Event, Finished, Recovered, Rows, logged_singular_values
@@ -42,11 +44,14 @@ class DescentState:
     weights: Float[Tensor, "run parameter"]
     """a row per data set and sweep point, all points of a data set together"""
     optimizer: State
-    marks: tuple[tuple[int, Float[Tensor, "run parameter"]], ...]
-    """steps to be logged, with their weights"""
+    learning_rates: LearningRates
+    """in force from `step` on"""
+    marks: tuple[Mark, ...]
+    """steps to be logged"""
     last_finite: tuple[tuple[int, float, float] | None, ...]
     """per run: step, training and generalization loss of the last logged row that was finite"""
-    diverged: tuple[bool, ...]
+    diverged: tuple[float | None, ...]
+    """per run: the learning rate at which its loss was found not to be finite; None as long as it is"""
     observed: Observed
     """what `engine.descent.observer` keeps of earlier log points"""
 
@@ -59,11 +64,21 @@ class Descent:
     """
 
     method: Method = "gd"
+    resumable = True
 
     def __init__(
-        self, points: Mapping[int, PointSettings], seeds: Sequence[int], problem: Problem, device: torch.device
+        self,
+        points: Mapping[int, PointSettings],
+        seeds: Sequence[int],
+        problem: Problem,
+        device: torch.device,
+        changes: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
-        """`points` are sweep points by index; `problem` holds the data sets of `seeds`, in float64 on the CPU."""
+        """`points` are sweep points by index; `problem` holds the data sets of `seeds`, in float64 on the CPU.
+
+        `changes` are learning rates by the step from which on they are to be in force: those that an interrupted
+        attempt came to have by `change_learning_rate`. Following them takes the same steps, bit for bit.
+        """
         first = next(iter(points.values()))
         self.index = next(iter(points))
         self.seeds = tuple(seeds)
@@ -79,20 +94,15 @@ class Descent:
         self._layout = grouping.layout(list(points.values()))
         self._initial_weights, rates = self._start(problem)
         self._rates: list[float] = rates.flatten().tolist()
-        batches = None
+        self._changes = {step: checked(rate) for step, rate in changes.items()}
+        self._batches: Batches | None = None
         if first.gd.optimizer == "sgd":
             measurements = problem.targets.shape[-1]
-            batches = Batches(seeds, measurements, min(first.gd.batch_size, measurements))
-        self._steps = BatchedStep(
-            self._problem,
-            self._layout,
-            None if self._linear else self._activation,
-            self._optimizer,
-            rates.to(device, self._dtype),
-            batches,
-        )
+            self._batches = Batches(seeds, measurements, min(first.gd.batch_size, measurements))
+        self._rates_of_steps = rates.flatten()
+        self._steps = self._compiled(self._rates_of_steps)
         self._singular_values = logged_singular_values(first)
-        self._observer = Observer(points, seeds, self._problem, self._activation, self._rates)
+        self._observer = Observer(points, seeds, self._problem, self._activation, self._layout)
         between_marks = grouping.step_seconds(list(points.values()), len(seeds)) * first.gd.log_every
         self._marks_at_once = max(1, min(MOST_MARKS, int(LOG_SECONDS / between_marks)))
 
@@ -103,47 +113,50 @@ class Descent:
 
     @property
     def rates(self) -> list[float]:
-        """The learning rate of every run, `auto` worked out."""
+        """The learning rate that every run begins with, `auto` worked out."""
         return self._rates
 
     def init(self) -> tuple[DescentState, list[Event]]:
         """The state before the first step, and its rows."""
         weights = self._initial_weights.to(self._device, self._dtype)
         count = len(weights)
+        rates = LearningRates.initial(torch.tensor(self._rates, dtype=torch.float64))
         state = DescentState(
             step=0,
             weights=weights,
             optimizer=self._optimizer.init(weights),
-            marks=((0, weights),),
+            learning_rates=rates,
+            marks=(Mark(0, weights, rates),),
             last_finite=(None,) * count,
-            diverged=(False,) * count,
+            diverged=(None,) * count,
             observed=self._observer.init(),
         )
-        return self._log(state)
+        return self._log(replace(state, observed=self._observer.predict(state.observed, state.marks, math.inf)))
+
+    def change_learning_rate(self, state: DescentState, rate: float) -> DescentState:
+        """With `rate` in force from the next step on, for all runs of the batch; `ValueError` if it can't be one.
+
+        `changes` that lie ahead stay.
+        """
+        return replace(state, learning_rates=state.learning_rates.changed(state.step, rate))
 
     def step(self, state: DescentState) -> tuple[DescentState, list[Event]]:
-        """Some steps: up to where enough log points have come together, or as many as fit into `STEP_SECONDS`."""
-        every, step, marks, burst = self._settings.log_every, state.step, list(state.marks), 1
-        self._steps.load(step, state.weights, state.optimizer)
+        """Some steps, or some of the predicted course, or the rows of the log points that have come together."""
         deadline = time.monotonic() + STEP_SECONDS
-        while step < self._total and len(marks) < self._marks_at_once and time.monotonic() < deadline:
-            mark = min(step - step % every + every, self._total)
-            count = min(burst, mark - step)
-            self._steps.run(count)
-            step, burst = step + count, min(2 * burst, MOST_BURST)
-            if step == mark:
-                marks.append((step, self._steps.weights.clone()))
-        weights, optimizer_state = self._steps.save()
-        state = replace(state, step=step, weights=weights, optimizer=optimizer_state, marks=tuple(marks))
-        full = len(marks) == self._marks_at_once or step == self._total
-        return self._log(state) if full else (state, [])
+        if not self._is_full(state):
+            return self._descend(state, deadline), []
+        if not self._observer.ready(state.observed, state.marks):
+            return replace(state, observed=self._observer.predict(state.observed, state.marks, deadline)), []
+        return self._log(state)
 
     def done(self, state: DescentState) -> int:
         return state.step
 
     def fraction(self, state: DescentState) -> float:
-        """Of the steps; once every run has diverged, there is nothing left to do."""
-        return 1.0 if all(state.diverged) else state.step / self._total
+        """Of the steps; once every run has diverged, there is nothing left to do. A step is done when it is logged."""
+        if all(rate is not None for rate in state.diverged):
+            return 1.0
+        return (state.step - bool(state.marks)) / self._total
 
     def finish(self, state: DescentState) -> list[Event]:
         return [event for run in range(len(self.runs)) for event in self._end(state, run)]
@@ -152,13 +165,13 @@ class Descent:
         result = self._result(state, run)
         if result.outcome != "finished":
             return [Finished(result)]
-        trajectory_error, events = self._observer.trajectory(state.observed, run)
         result = replace(
             result,
             held_out_rmse=held_out_rmse(self._points[result.point], result.generalization_loss),
             theory_error=self._observer.theory_error(state.observed, run),
-            trajectory_error=trajectory_error,
+            trajectory_error=self._observer.trajectory_error(state.observed, run),
         )
+        events: list[Event] = []
         settings = self._points[result.point].problem
         if settings.kind == "ratings" and settings.rows * settings.columns <= MOST_SHOWN_ENTRIES:
             left, right = self._last_product(state.weights[run : run + 1])
@@ -177,31 +190,73 @@ class Descent:
             rows.append(self._layout.pack(factors))
         return torch.stack(rows, dim=1).flatten(0, 1), torch.stack(rates, dim=1)
 
+    def _compiled(self, rates: Float[Tensor, " run"]) -> BatchedStep:
+        return BatchedStep(
+            self._problem,
+            self._layout,
+            None if self._linear else self._activation,
+            self._optimizer,
+            rates.view(len(self.seeds), len(self._points)).to(self._device, self._dtype),
+            self._batches,
+        )
+
+    def _is_full(self, state: DescentState) -> bool:
+        """Whether enough log points have come together, or all there will be."""
+        return len(state.marks) == self._marks_at_once or state.step == self._total
+
+    def _descend(self, state: DescentState, deadline: float) -> DescentState:
+        """Steps up to the next change of the learning rate, the deadline, or the last log point that is awaited."""
+        every, step, marks, burst = self._settings.log_every, state.step, list(state.marks), 1
+        rates = state.learning_rates
+        if step in self._changes and rates.since < step:
+            rates = rates.changed(step, self._changes[step])
+        if not torch.equal(rates.of_run, self._rates_of_steps):
+            self._steps, self._rates_of_steps = self._compiled(rates.of_run), rates.of_run
+        self._steps.load(step, state.weights, state.optimizer)
+        end = min((change for change in self._changes if step < change < self._total), default=self._total)
+        while step < end and len(marks) < self._marks_at_once:
+            mark = min(step - step % every + every, self._total)
+            count = min(burst, mark - step, end - step)
+            self._steps.run(count)
+            step, burst = step + count, min(2 * burst, MOST_BURST)
+            if step == mark:
+                marks.append(Mark(step, self._steps.weights.clone(), rates))
+            if time.monotonic() > deadline:
+                break
+        weights, optimizer_state = self._steps.save()
+        return replace(
+            state,
+            step=step,
+            weights=weights,
+            optimizer=optimizer_state,
+            learning_rates=rates,
+            marks=tuple(marks),
+        )
+
     def _log(self, state: DescentState) -> tuple[DescentState, list[Event]]:
         """Rows of all the marks, together; the diverged runs are known from here on."""
-        steps = [step for step, _ in state.marks]
-        measured, look = self._measure(torch.stack([weights for _, weights in state.marks]), steps)
+        measured, look = self._measure(state.marks)
         table = measured.tolist()
         shown: list[list[bool]] = []
         rows: list[list[float]] = []
         last_finite, diverged = list(state.last_finite), list(state.diverged)
         runs = self.runs
-        for (step, _), values_of_runs in zip(state.marks, table, strict=True):
+        for mark, values_of_runs in zip(state.marks, table, strict=True):
             for run, (finite, *values) in enumerate(values_of_runs):
-                if not diverged[run]:
-                    rows.append([*runs[run], step, *values])
+                if diverged[run] is None:
+                    rows.append([*runs[run], mark.step, *values])
                 if finite:
-                    last_finite[run] = (step, values[0], values[1])
-                diverged[run] = diverged[run] or not finite
-            shown.append([not gone for gone in diverged])
+                    last_finite[run] = (mark.step, values[0], values[1])
+                elif diverged[run] is None:
+                    diverged[run] = float(mark.rates.of_run[run])
+            shown.append([rate is None for rate in diverged])
         observed, events = self._observer.look(state.observed, replace(look, shown=shown))
         state = replace(state, marks=(), last_finite=tuple(last_finite), diverged=tuple(diverged), observed=observed)
         return state, [Rows("gd", rows), *events]
 
-    def _measure(
-        self, weights: Float[Tensor, "mark run parameter"], steps: Sequence[int]
-    ) -> tuple[Float[Tensor, "mark run column"], Look]:
+    def _measure(self, of_steps: Sequence[Mark]) -> tuple[Float[Tensor, "mark run column"], Look]:
         """Whether the losses are finite, both losses, and the singular values, NaN where not; and what to look at."""
+        weights = torch.stack([mark.weights for mark in of_steps])
         marks, count = weights.shape[:2]
         left, right = self._last_product(weights.flatten(0, 1))
         if self._steps.sparse:
@@ -218,7 +273,8 @@ class Descent:
         padded = torch.nn.functional.pad(first, (0, self._singular_values - first.shape[1]))
         values = torch.where(finite[:, None], padded, torch.nan)
         table = torch.cat([finite[:, None].to(losses), losses, values], dim=1).view(marks, count, -1)
-        return table, Look(steps, factors, left, right, found, shown=[])
+        steps, rates = [mark.step for mark in of_steps], torch.cat([mark.rates.of_run for mark in of_steps])
+        return table, Look(steps, rates, factors, left, right, found, shown=[])
 
     def _last_product(
         self, weights: Float[Tensor, "run parameter"]
@@ -261,7 +317,8 @@ class Descent:
     def _result(self, state: DescentState, run: int) -> TrialResult:
         point, seed = self.runs[run]
         last = state.last_finite[run]
-        if not state.diverged[run] and last is not None:
+        rate = state.diverged[run]
+        if rate is None and last is not None:
             return TrialResult(
                 point=point,
                 method="gd",
@@ -280,6 +337,6 @@ class Descent:
             generalization_loss=None,
             message=(
                 f"gradient descent diverged: the loss was no longer finite within {self._settings.log_every} steps "
-                f"after {since}, at learning rate {self._rates[run]:g}; try a smaller gd.learning_rate"
+                f"after {since}, at learning rate {rate:g}; try a smaller gd.learning_rate"
             ),
         )

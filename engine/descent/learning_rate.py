@@ -18,7 +18,9 @@ A batch of b sees at most n/b times the full curvature, and SGD's rate is that m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -31,6 +33,36 @@ from engine.spec.settings import PointSettings
 ITERATIONS = 50
 """power iterations: they approach λ from below, by here within a few percent"""
 Factors = Sequence[Float[Tensor, "seed _ _"]]
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """The learning rates in force, in float64 on the CPU."""
+
+    of_run: Float[Tensor, " run"]
+    time: Float[Tensor, " run"]
+    """how long the steps before the last change took, a step being as long as its learning rate"""
+    since: int = -1
+    """the step of the last change; -1 if there was none"""
+
+    @staticmethod
+    def initial(of_run: Float[Tensor, " run"]) -> LearningRates:
+        return LearningRates(of_run, torch.zeros_like(of_run))
+
+    def changed(self, step: int, rate: float) -> LearningRates:
+        """With `rate` for all runs from `step` on."""
+        return LearningRates(torch.full_like(self.of_run, checked(rate)), self.time_at(step), step)
+
+    def time_at(self, step: int) -> Float[Tensor, " run"]:
+        """How long the steps before `step` took; no step before the last change can be asked for."""
+        return self.time + (step - max(self.since, 0)) * self.of_run
+
+
+def checked(rate: float) -> float:
+    """`rate` if it can be a learning rate; `ValueError` if not."""
+    if not (math.isfinite(rate) and rate > 0):
+        raise ValueError(f"learning rate: expected a finite number > 0, got {rate}")
+    return rate
 
 
 def learning_rates(point: PointSettings, problem: Problem, factors: Factors) -> Float[Tensor, " seed"]:

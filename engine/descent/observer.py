@@ -1,20 +1,26 @@
 """What gradient descent logs beside its losses: the diagnostics, and theory against measurement.
 
-Explicit state, as everywhere: `Observed` holds what later log points need of earlier ones. A batch is ordered by log
-point ("mark"), then seed, then sweep point.
+Explicit state, as everywhere: `Observed` holds what later log points need of earlier ones; its size does not grow. A
+batch is ordered by log point ("mark"), then seed, then sweep point.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.descent import theory
+from engine.descent.batched_step import Layout
 from engine.descent.diagnostics import Spectrum, Truth, diagnose, frobenius_norm_of_product
+from engine.descent.learning_rate import LearningRates
+from engine.descent.prediction import Course, Flow
 from engine.events import (
     MAX_COMPLETE_SPECTRUM,
     Event,
@@ -33,17 +39,29 @@ _PLACE = ("point", "seed", "step")
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A step to be logged."""
+
+    step: int
+    weights: Float[Tensor, "run parameter"]
+    rates: LearningRates
+    """in force until then"""
+
+
+@dataclass(frozen=True)
 class Observed:
     """What the log points so far leave behind."""
 
     comparisons: tuple[theory.Comparison, ...]
     """one per run"""
-    start: Float[Tensor, "run m n"] | None = None
-    """W where the predicted trajectory begins"""
-    steps: tuple[int, ...] = ()
-    """log points from there on"""
-    values: tuple[Float[Tensor, "run k"], ...] = ()
-    """the singular values at `steps`"""
+    course: Course | None = None
+    """where the predicted course is, once it has begun"""
+    predicted: tuple[tuple[int, NDArray[np.float64]], ...] = ()
+    """the singular values (run, k) that it had at the log points not yet looked at, by step"""
+    deviation: NDArray[np.float64] | None = None
+    """per run: largest |σ_r − predicted| so far"""
+    largest: NDArray[np.float64] | None = None
+    """per run: largest σ_r since the course began"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,8 @@ class Look:
     """Some log points of all runs, as one batch; zeros where a run is not finite."""
 
     steps: Sequence[int]
+    rates: Float[Tensor, " batch"]
+    """learning rates"""
     factors: Factors
     """W_1 … W_L"""
     left: Float[Tensor, "batch m k"]
@@ -70,14 +90,14 @@ class Observer:
         seeds: Sequence[int],
         problem: Problem,
         activation: Activation,
-        rates: Sequence[float],
+        layout: Layout,
     ) -> None:
-        """`problem` holds the data sets of `seeds`, on the device and in the dtype of the factors; `rates` are the
-        runs' learning rates."""
+        """`problem` holds the data sets of `seeds`, on the device and in the dtype of the factors; `layout` is that of
+        a mark's weights."""
         first = next(iter(points.values()))
         self._point, self._seeds, self._points = first, tuple(seeds), tuple(points)
         self._runs = [(point, seed) for seed in seeds for point in points]
-        self._problem, self._activation, self._rates = problem, activation, tuple(rates)
+        self._problem, self._activation, self._layout = problem, activation, layout
         self._depth = first.model.depth
         self._small = min(first.problem.rows, first.problem.columns) <= MAX_COMPLETE_SPECTRUM
         aligned = aligned_vectors(first) if problem.truth is not None else 0
@@ -87,9 +107,39 @@ class Observer:
         self._names = diagnostic_names(self._depth, 0 if self._truth is None else aligned)
         self._theory_names = (*_PLACE, *theory_names(logged_singular_values(first)))
         self._theory = self._small and theory.applies(first)
+        self._flow = Flow(first, (len(self._seeds), len(self._points)), problem) if self._theory else None
 
     def init(self) -> Observed:
         return Observed((theory.Comparison(),) * len(self._runs))
+
+    def predict(self, observed: Observed, marks: Sequence[Mark], deadline: float) -> Observed:
+        """Bring the predicted course on towards the last of the marks to be looked at, as long as there is time.
+
+        It begins at the first log point from `gd.predict_from` on. Some headway is always made.
+        """
+        for mark in marks:
+            course = observed.course
+            if self._flow is None or mark.step < self._point.gd.predict_from or (course and mark.step <= course.step):
+                continue
+            now = mark.rates.time_at(mark.step)
+            if course is None:
+                matrices = end_to_end_matrix(self._layout.factors(mark.weights), self._activation)
+                course = self._flow.begin(matrices, mark.step, now)
+            else:
+                course = self._flow.advance(course, mark.step, now, deadline)
+            observed = replace(observed, course=course)
+            if course.step == mark.step:
+                values = self._flow.singular_values(course)
+                observed = replace(observed, predicted=(*observed.predicted, (mark.step, values)))
+            if time.monotonic() > deadline:
+                break
+        return observed
+
+    def ready(self, observed: Observed, marks: Sequence[Mark]) -> bool:
+        """Whether the predicted course has come to all the marks."""
+        last = marks[-1].step
+        waits = self._flow is not None and last >= self._point.gd.predict_from
+        return not waits or (observed.course is not None and observed.course.step == last)
 
     def look(self, observed: Observed, look: Look) -> tuple[Observed, list[Event]]:
         """The rows of some log points."""
@@ -110,29 +160,22 @@ class Observer:
         events: list[Event] = [Rows("diagnostics", rows, (*_PLACE, *self._names))]
         if self._theory and matrices is not None:
             observed, compared = self._compare(observed, look, matrices)
-            events.append(compared)
-            observed = self._remember(observed, look, matrices)
+            observed, course = self._follow(observed, look)
+            events += [compared, course]
         return observed, events
 
     def theory_error(self, observed: Observed, run: int) -> float | None:
         """Largest relative error of the predicted rates of a run so far; None where theory doesn't apply."""
         return observed.comparisons[run].relative_error()
 
-    def trajectory(self, observed: Observed, run: int) -> tuple[float | None, list[Event]]:
-        """The predicted course of a run's singular values: its error relative to the largest, and its rows.
+    def trajectory_error(self, observed: Observed, run: int) -> float | None:
+        """The largest |σ_r − predicted| of a run so far, over the largest σ_r; infinite where the prediction ended.
 
-        Nothing where none was asked for, or theory doesn't apply.
+        None where none was asked for, or theory doesn't apply.
         """
-        if observed.start is None or not observed.steps:
-            return None, []
-        times = [(step - observed.steps[0]) * self._rates[run] for step in observed.steps]
-        problem = self._problem.one(run // len(self._points)).to(torch.device("cpu"), torch.float64)
-        predicted = theory.trajectory_of(problem, observed.start[run], times, self._depth)
-        measured = torch.stack([values[run] for values in observed.values]).double().cpu().numpy()
-        rows = [
-            [*self._runs[run], step, *values] for step, values in zip(observed.steps, predicted.tolist(), strict=True)
-        ]
-        return theory.trajectory_error(measured, predicted), [Rows("trajectory", rows)]
+        if observed.deviation is None or observed.largest is None:
+            return None
+        return float(observed.deviation[run] / max(observed.largest[run], 1e-300))
 
     def _compare(self, observed: Observed, look: Look, matrices: Float[Tensor, "batch m n"]) -> tuple[Observed, Rows]:
         """Rates of change: predicted, and measured over the step that gradient descent takes from here."""
@@ -140,7 +183,7 @@ class Observer:
         outputs = pre_activations(look.factors, self._activation)
         gradient = self._gradient(matrices, marks)
         gradients = factor_gradients(look.factors, outputs, gradient, self._activation)
-        rates = torch.tensor(self._rates, dtype=values.dtype, device=values.device).repeat(marks)
+        rates = look.rates.to(values)
         after = [f - rates[:, None, None] * slope for f, slope in zip(look.factors, gradients, strict=True)]
         values_after = torch.linalg.svdvals(torch.nan_to_num(end_to_end_matrix(after, self._activation)))
         measured = theory.measured_rates(values, values_after, rates)
@@ -148,13 +191,14 @@ class Observer:
         sizes = torch.stack([vectors.norm(dim=-1) for vectors in (values, measured, measured - predicted)], dim=-1)
         rates_of_change = torch.cat([measured, predicted], dim=-1).view(marks, len(self._runs), -1).tolist()
         rows, comparisons = [], list(observed.comparisons)
-        per_mark = zip(look.steps, look.shown, rates_of_change, sizes.view(marks, -1, 3).tolist(), strict=True)
-        for step, shown, of_runs, sizes_of_runs in per_mark:
+        by_mark = (table.view(marks, len(self._runs), -1).tolist() for table in (sizes, look.rates))
+        per_mark = zip(look.steps, look.shown, rates_of_change, *by_mark, strict=True)
+        for step, shown, of_runs, sizes_of_runs, rates_of_runs in per_mark:
             for run, columns in enumerate(of_runs):
                 if shown[run]:
                     rows.append([*self._runs[run], step, *columns])
                     size, speed, error = sizes_of_runs[run]
-                    comparisons[run] = comparisons[run].extended(size, speed, error, self._rates[run])
+                    comparisons[run] = comparisons[run].extended(size, speed, error, *rates_of_runs[run])
         return replace(observed, comparisons=tuple(comparisons)), Rows("theory", rows, self._theory_names)
 
     def _gradient(self, matrices: Float[Tensor, "batch m n"], marks: int) -> Float[Tensor, "batch m n"]:
@@ -164,17 +208,20 @@ class Observer:
         gradient = self._problem.training_gradient(by_seed).view(seeds, marks, points, *shape)
         return gradient.transpose(0, 1).reshape(-1, *shape)
 
-    def _remember(self, observed: Observed, look: Look, matrices: Float[Tensor, "batch m n"]) -> Observed:
-        """Keep W at the first log point from `gd.predict_from` on, and the singular values since."""
-        count = len(self._runs)
-        by_mark = zip(look.steps, torch.split(matrices, count), torch.split(look.spectrum.values, count), strict=True)
-        for step, of_runs, values in by_mark:
-            if step >= self._point.gd.predict_from:
-                start = of_runs if observed.start is None else observed.start
-                observed = replace(
-                    observed, start=start, steps=(*observed.steps, step), values=(*observed.values, values)
-                )
-        return observed
+    def _follow(self, observed: Observed, look: Look) -> tuple[Observed, Rows]:
+        """The rows of the predicted course, and how far off it is."""
+        rows = []
+        deviation, largest = observed.deviation, observed.largest
+        measured = look.spectrum.values.double().cpu().numpy().reshape(len(look.steps), len(self._runs), -1)
+        at = dict(zip(look.steps, range(len(look.steps)), strict=True))
+        for step, predicted in observed.predicted:
+            shown, values = look.shown[at[step]], measured[at[step]]
+            off = np.nan_to_num(np.abs(values - predicted).max(1), nan=np.inf, posinf=np.inf)
+            highest = values.max(1)
+            deviation = off if deviation is None else np.where(shown, np.maximum(deviation, off), deviation)
+            largest = highest if largest is None else np.where(shown, np.maximum(largest, highest), largest)
+            rows += [[*self._runs[run], step, *of_run] for run, of_run in enumerate(predicted.tolist()) if shown[run]]
+        return replace(observed, predicted=(), deviation=deviation, largest=largest), Rows("trajectory", rows)
 
     def _truth_of_batch(self, marks: int) -> Truth | None:
         if self._truth is None:

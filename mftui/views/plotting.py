@@ -40,6 +40,8 @@ class Line:
     """hex"""
     dashed: bool = False
     """horizontal, at y[0], across the whole plot"""
+    beads: bool = False
+    """a dot at each point, no line"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def draw(chart: Chart, width: int, height: int) -> list[Strip]:
         if line.dashed:
             xs = _dashes(chart.x, width - 2 - max(map(len, labels), default=0))
             plotext.scatter(xs, [line.y[0]] * len(xs), marker="braille", color=_rgb(line.color))
+        elif line.beads and line.x:
+            plotext.scatter(list(line.x), list(line.y), marker="•", color=_rgb(line.color))
         elif line.x:
             plotext.plot(list(line.x), list(line.y), marker="braille", color=_rgb(line.color))
     for label in chart.labels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +32,16 @@ class TrialView:
     results: dict[Method, TrialResult]
     dark: bool
     """theme"""
+    predicted: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 1)))
+    """theory's rows of step, singular values; at most `MOST_POINTS` + 1"""
+    prediction_error: float | None = None
+    """largest |σ_r − predicted| so far over the largest σ_r since the prediction began; None if there is none"""
 
 
 def trial_view(live: LiveRun, point: int, seed: int, *, dark: bool) -> TrialView:
     """The trial of data set `seed` at sweep point `point`."""
     curve = live.curves.get((point, seed))
+    predicted = live.observations["trajectory"].get((point, seed))
     at_point = {method: progress for method, progress in live.progress.items() if progress.point == point}
     return TrialView(
         key=(live.run.name, point, seed),
@@ -47,7 +52,23 @@ def trial_view(live: LiveRun, point: int, seed: int, *, dark: bool) -> TrialView
         progress={m: p for m, p in at_point.items() if m == "gd" or p.seed == seed},
         results={r.method: r for r in live.results if (r.point, r.seed) == (point, seed)},
         dark=dark,
+        predicted=thin(predicted.table) if predicted else np.empty((0, 1)),
+        prediction_error=_prediction_error(curve.table, predicted.table) if curve and predicted else None,
     )
+
+
+def theory_applies(settings: PointSettings) -> bool:
+    """Whether theory has anything to say of the singular values' course."""
+    return settings.model.activation == "linear" and settings.gd.optimizer == "gradient_descent"
+
+
+def _prediction_error(curve: NDArray[np.float64], predicted: NDArray[np.float64]) -> float | None:
+    _, at, at_predicted = np.intersect1d(curve[:, 0], predicted[:, 0], assume_unique=True, return_indices=True)
+    measured = curve[at, 3:]
+    if not measured.size or not np.isfinite(measured).all():
+        return None
+    off = np.abs(measured - predicted[at_predicted, 1:])
+    return float(np.nan_to_num(off, nan=np.inf).max() / max(measured.max(), 1e-300))
 
 
 def thin(table: NDArray[np.float64]) -> NDArray[np.float64]:
