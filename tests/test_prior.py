@@ -6,12 +6,13 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from scipy.stats import ks_2samp, laplace, norm, t
+from scipy.stats import ks_2samp, kstest, laplace, norm, t
 
+from engine.batch_last import matmul
 from engine.models.activations import activation as sigma
 from engine.models.factorization import end_to_end_matrix, factor_shapes
 from engine.models.prior import LAWS, layer_scales, matrices_of, normalized, sample_matrices, sample_weights
-from engine.randomness import Stream
+from engine.randomness import Stream, _LaggedProducts
 from engine.samplers import PRIOR
 from engine.spec.settings import PriorName
 from tests.settings import point
@@ -100,3 +101,59 @@ def test_a_stream_is_a_function_of_its_address() -> None:
     }
     assert len({tuple(values) for values in draws.values()}) == len(draws)
     assert Stream(0, "prior", 1).normal(3).tolist() == draws[0, "prior", 1]
+
+
+NORMALS = 1 << 23
+
+
+@pytest.fixture(scope="module")
+def normals() -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Enough that 128 rounds of all sequences of the lagged product enter."""
+    return Stream(0, "prior", 0).normal(NORMALS, dtype=torch.float32).double().numpy()
+
+
+def test_single_precision_normals_have_the_moments_and_tails_of_the_normal_law(normals: Any) -> None:
+    """Ten statistics, each within 4 of its standard errors."""
+    for power, mean, variance in [(1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96), (6, 15, 10170)]:
+        assert abs(np.mean(normals**power) - mean) < 4 * math.sqrt(variance / NORMALS)
+    for bound in (0.5, 1, 2, 3, 4):
+        tail = 2 * norm.sf(bound)
+        assert abs(np.mean(np.abs(normals) > bound) - tail) < 4 * math.sqrt(tail * (1 - tail) / NORMALS)
+    assert kstest(normals[: 1 << 20], "norm").pvalue > 0.01
+
+
+@pytest.mark.parametrize("lag", [1, 512, 31 * 512, 63 * 512])
+def test_single_precision_normals_are_independent_of_their_neighbours_and_ancestors(normals: Any, lag: int) -> None:
+    """Radius and angle partners, neighbours, and numbers whose words are factors of each other's: correlations of x,
+    |x| and x² within 4.5 standard errors, for 108 of them. At lag 512 one number's radius is a factor of the other's
+    angle, at lag 63 · 512 like is a factor of like."""
+    chunk = 63 * 512
+    cosines, sines = normals[: NORMALS // (2 * chunk) * 2 * chunk].reshape(-1, 2, chunk).swapaxes(0, 1).reshape(2, -1)
+    shapes: list[Any] = [lambda x: x, np.abs, np.square]
+    for left, right in [(cosines, sines), (cosines[lag:], cosines[:-lag]), (sines[lag:], cosines[:-lag])]:
+        for f in shapes:
+            for g in shapes:
+                assert abs(np.corrcoef(f(left), g(right))[0, 1]) < 4.5 / math.sqrt(len(left))
+
+
+def test_a_lagged_product_is_the_product_of_the_words_31_and_63_before() -> None:
+    source = _LaggedProducts(np.random.SFC64(0))
+    words = np.concatenate([source.take(63 * 512).copy() for _ in range(3)]).reshape(-1, 512)
+    assert np.array_equal(words[63:], words[:-63] * words[32:-31])
+    assert (words % 2 == 1).all()
+
+
+def test_normals_drawn_in_pieces_are_those_drawn_in_the_same_pieces_again() -> None:
+    """Whatever the sizes, also across the end of the generator's 63 × 512 words."""
+    sizes = (3, 60_000, 1, 70_001)
+    first, second = (Stream(1, "gnc", 4), Stream(1, "gnc", 4))
+    pieces = [first.normal(size, dtype=torch.float32) for size in sizes]
+    assert [len(piece) for piece in pieces] == list(sizes)
+    assert all(torch.equal(piece, second.normal(len(piece), dtype=torch.float32)) for piece in pieces)
+
+
+@pytest.mark.parametrize("batch", [3, 60_000])
+def test_batch_last_products_are_matrix_products(batch: int) -> None:
+    """Few matrices go in one piece, many row by row."""
+    left, right = Stream(0, "prior", 1).normal(3, 4, batch), Stream(0, "prior", 2).normal(4, 5, batch)
+    torch.testing.assert_close(matmul(left, right), torch.einsum("ijb,jlb->ilb", left, right))

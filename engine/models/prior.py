@@ -100,12 +100,11 @@ def matrices_of(point: PointSettings, weights: Weights) -> Float[Tensor, "m n ba
     scales = layer_scales(point)
     if point.model.activation == "linear" and math.prod(scales) > SMALLEST_DEFERRED_SCALE:
         scales = [*[1.0] * (len(scales) - 1), math.prod(scales)]  # one multiplication at the end, not one a layer
-    matrices = weights[0]
-    for position, (factor, scale) in enumerate(zip(weights, scales, strict=True)):
-        if position:
-            matrices = matmul(factor, function(matrices))
+    matrices = weights[0] if scales[0] == 1.0 else weights[0] * scales[0]
+    for factor, scale in zip(weights[1:], scales[1:], strict=True):
+        matrices = matmul(factor, function(matrices))
         if scale != 1.0:
-            matrices = matrices * scale
+            matrices *= scale
     return normalized(matrices) if point.gnc.normalize else matrices
 
 
