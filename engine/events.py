@@ -65,7 +65,7 @@ LEADING_VALUES = 10
 
 
 MOST_SHOWN_ENTRIES = 200
-"""a ratings matrix of at most this many entries is stored as it comes out, to be shown"""
+"""W of at most this many entries is stored at each log point, to be shown"""
 
 
 def logged_singular_values(point: PointSettings) -> int:
@@ -79,6 +79,17 @@ def aligned_vectors(point: PointSettings) -> int:
     if point.problem.kind == "ratings":
         return 0
     return min(point.problem.rank, LEADING_VALUES, logged_singular_values(point))
+
+
+def shown_entries(point: PointSettings) -> int:
+    """How many entries of W a log point stores: all of a small matrix, none of a large one."""
+    entries = point.problem.rows * point.problem.columns
+    return entries if entries <= MOST_SHOWN_ENTRIES else 0
+
+
+def entry_names(entries: int) -> list[str]:
+    """W row by row."""
+    return [f"entry_{index + 1}" for index in range(entries)]
 
 
 def diagnostic_names(depth: int, aligned: int) -> list[str]:
@@ -107,8 +118,8 @@ def schema(experiment: Experiment) -> Schema:
     """The tables of a run.
 
     `theory` holds rates of change of the singular values in `gd` (σ per unit of time, a step being as long as the
-    learning rate), `trajectory` their predicted course. `stage` rises when a sampler takes over from another and what
-    passed before is dropped.
+    learning rate), `trajectory` their predicted course, `matrices` W where it is small. `stage` rises when a sampler
+    takes over from another and what passed before is dropped.
     `method` is an index into `engine.spec.settings.METHODS`. `progress` holds wall-clock times and so differs between
     equal runs; the other tables are functions of the spec alone (same device, library versions and dtype).
     """
@@ -127,6 +138,7 @@ def schema(experiment: Experiment) -> Schema:
         "diagnostics": ["point", "seed", "step", *diagnostics],
         "theory": ["point", "seed", "step", *theory_names(singular_values)],
         "trajectory": ["point", "seed", "step", *(f"singular_value_{index + 1}" for index in range(singular_values))],
+        "matrices": ["point", "seed", "step", *entry_names(max(map(shown_entries, points)))],
         "guesses": ["point", "method", "seed", "draws", "hits", "best_training_loss"],
         "samples": ["point", "method", "seed", "stage", "training_loss", "generalization_loss", "log_weight"],
         "progress": ["time", "point", "method", "seed", "done", "fraction"],

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from engine.spec.preset import Experiment
 from engine.spec.settings import Method, PointSettings
@@ -144,6 +143,8 @@ def to_plain(summary: PointSummary) -> dict[str, Any]:
 
 def binomial_interval(hits: int, draws: int) -> Interval:
     """log10 of a success probability with its exact interval [Clopper, Pearson 1934]."""
+    from scipy.special import betaincinv  # here: front ends, which never need it, would wait 0.1 s for it
+
     tail = (1 - CONFIDENCE) / 2
     low = betaincinv(hits, draws - hits + 1, tail) if hits else 0.0
     high = betaincinv(hits + 1, draws - hits, 1 - tail) if hits < draws else 1.0

@@ -20,12 +20,14 @@ from engine.runs import control
 from engine.runs.catalog import OVER, STATE_AFTER, State
 from engine.runs.directory import RunDirectory
 from engine.runs.launch import EXIT_STORE_FULL, Spare, start_worker
-from engine.spec.settings import METHODS, Method
+from engine.spec.preset import Experiment
+from engine.spec.settings import METHOD_LABELS, METHODS, Method
 
+MOST_LOG_LINES = 500
 _RATE_WINDOW = 10
 """progress rows a rate is averaged over, about two seconds"""
 
-_OBSERVATIONS = ("diagnostics", "theory", "trajectory")
+_OBSERVATIONS = ("diagnostics", "theory", "trajectory", "matrices")
 """tables with a row per log point of gradient descent, beside its own"""
 
 Trial = tuple[int, Method, int]
@@ -86,6 +88,20 @@ class Curve:
         return self.table[:, 3:]
 
 
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """W*, or what is known of it, small enough to show."""
+
+    matrix: NDArray[np.float64]
+    """shape (m, n); NaN where an entry is unknown"""
+    observed: NDArray[np.bool_] | None
+    """which entries are in the training set; None where it has no entries"""
+    complete: bool
+    """whether all entries are known"""
+    offset: float = 0.0
+    """what W lacks to be in the units of `matrix`: the mean of centred ratings"""
+
+
 @dataclass
 class Guesses:
     """The prior or Guess & Check on one data set, so far."""
@@ -131,6 +147,8 @@ class LiveRun:
         self.results: list[TrialResult] = []
         self.truth: dict[tuple[int, int], list[float]] = {}
         """singular values of W* by sweep point and seed"""
+        self.entries: dict[tuple[int, int], Entries] = {}
+        """small W*, or what is known of them, by sweep point and seed"""
         self.curves: dict[tuple[int, int], Curve] = {}
         """by sweep point and seed"""
         self.observations: dict[str, dict[tuple[int, int], Curve]] = {name: {} for name in _OBSERVATIONS}
@@ -139,6 +157,9 @@ class LiveRun:
         """small ratings matrices, by sweep point and seed"""
         self.guesses: dict[Trial, Guesses] = {}
         self.progress: dict[Method, Progress] = {}
+        self.log: deque[tuple[float, str]] = deque(maxlen=MOST_LOG_LINES)
+        """what happened: seconds since 1970, and a line"""
+        self._rate: float | None = None
         self._reader = run.reader()
         self._process = process
         self._takers: dict[str, Callable[[NDArray[np.float64]], None]] = {
@@ -186,6 +207,11 @@ class LiveRun:
         if not self.over:
             self.ask("stop")
 
+    def learning_rate(self, point: int) -> float | None:
+        """Of gradient descent at a sweep point: as last set in flight, else as the preset says; None if that is auto."""
+        given = self.experiment.points[point].gd.learning_rate
+        return self._rate if self._rate is not None else given if isinstance(given, float) else None
+
     def ask(self, kind: control.Kind, value: float | None = None) -> None:
         """Ask the worker for something. Raises `ControlError` if it refuses, OSError if it can't be reached."""
         control.ask(self.run.path, kind, value)
@@ -225,12 +251,14 @@ class LiveRun:
     def _read(self) -> bool:
         events = self._reader.events()
         for event in events:
-            with suppress(KeyError, TypeError):  # a damaged line that is still JSON tells nothing
+            with suppress(KeyError, TypeError, ValueError, IndexError):  # a damaged line tells nothing
                 self._take_event(event)
         return any([bool(events), *(self._take_rows(table) for table in self._takers if table in self._reader.schema)])
 
     def _take_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
+        if line := _told(event, self.experiment):
+            self.log.append((float(event["time"]), line))
         self.state = STATE_AFTER.get(kind, self.state)
         match kind:
             case "started":
@@ -239,14 +267,30 @@ class LiveRun:
                 self.device = event["device"]
             case "failed":
                 self.message = event["message"]
+            case "learning_rate":
+                self._rate = float(event["value"])
             case "truth":
-                self.truth[event["point"], event["seed"]] = event["singular_values"]
+                self._take_truth(event)
+            case "ratings":
+                known = np.array(event["observed"], dtype=np.float64)
+                entries = Entries(known, ~np.isnan(known), complete=False, offset=float(event["offset"]))
+                self.entries[event["point"], event["seed"]] = entries
             case "recovered":
                 self.recovered[event["point"], event["seed"]] = Recovered(
                     event["point"], event["seed"], event["observed"], event["recovered"]
                 )
             case "trial":
                 self.results.append(trial_of(event))
+
+    def _take_truth(self, event: dict[str, Any]) -> None:
+        key = event["point"], event["seed"]
+        self.truth[key] = event["singular_values"]
+        if event.get("matrix") is not None:
+            matrix = np.array(event["matrix"], dtype=np.float64)
+            seen = np.zeros(matrix.size, dtype=np.bool_)
+            seen[event["observed"] or []] = True
+            observed = None if event["observed"] is None else seen.reshape(matrix.shape)
+            self.entries[key] = Entries(matrix, observed, complete=True)
 
     def _take_rows(self, table: str) -> bool:
         runs = len(self.experiment.points) * self.experiment.seeds
@@ -293,6 +337,27 @@ class LiveRun:
             progress = Progress(int(point), int(seed), int(done), fraction, rate)
             history.append((time, progress))
             self.progress[name] = progress
+
+
+def _told(event: dict[str, Any], experiment: Experiment) -> str:
+    """An event as a line of the log; empty for those that are no news."""
+    match event["event"]:
+        case "started" if "host" in event:
+            return f"worker {event['pid']} started on {event['host']}"
+        case "device":
+            return f"computing on {event['device']}"
+        case "learning_rate":
+            return f"learning rate {event['value']:g} from step {event['step']:,} on"
+        case "trial":
+            loss = event["generalization_loss"]
+            outcome = f"L_gen {loss:.3g}" if loss is not None else event["outcome"]
+            where = f"{experiment.label(event['point'])}, " if experiment.over else ""
+            return f"{METHOD_LABELS[event['method']]}, {where}seed {event['seed']}: {outcome}"
+        case "queued" | "remark" | "failed":
+            return str(event["message"])
+        case "paused" | "continued" | "stopped" | "finished":
+            return str(event["event"])
+    return ""
 
 
 def _trial(row: NDArray[np.float64]) -> Trial:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.commands import mftui, no_worker_is_left  # noqa: F401 (fixtures)
+
 
 @pytest.fixture(autouse=True)
 def _own_runs_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

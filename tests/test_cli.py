@@ -6,11 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -19,49 +16,11 @@ from engine.runs.catalog import runs_directory
 from engine.runs.directory import RunDirectory
 from engine.spec import preset
 from engine.spec.settings import METHOD_LABELS
-from mftui.cli import app, main
-from tests.runs import CEILING_SECONDS, LONG, TINY, wait_until
+from mftui.cli import app
+from tests.commands import CLI, Command, Ended, tiny
+from tests.runs import CEILING_SECONDS, LONG, wait_until
 
 pytestmark = pytest.mark.slow
-
-CLI = [sys.executable, "-P", "-m", "mftui.cli"]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a command came to."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture
-def mftui(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """`mftui ARGUMENTS…` through the real entry point, in this process; a worker is still one of its own."""
-
-    def command(*arguments: str | Path) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["mftui", *map(str, arguments)])
-        capfd.readouterr()
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code or 0
-        said = capfd.readouterr()
-        return Ended(status, said.out, said.err)
-
-    return command
-
-
-def _tiny(folder: Path, text: str = TINY) -> Path:
-    file = folder / "tiny.toml"
-    file.write_text(text, encoding="utf-8")
-    return file
-
 
 # --- running to the end ----------------------------------------------------------------------------------------------
 
@@ -69,7 +28,7 @@ def _tiny(folder: Path, text: str = TINY) -> Path:
 def test_json_is_the_one_document_on_stdout_and_progress_goes_to_stderr(mftui: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["--json", "--seed", "3", "--set", "seeds=1", "--set", "gnc.prior=uniform", "--out", out]
-    ended = mftui("run", _tiny(tmp_path), *arguments)
+    ended = mftui("run", tiny(tmp_path), *arguments)
     assert ended.status == 0
     document = json.loads(ended.stdout)
     assert (document["state"], document["run"], document["over"]) == ("finished", str(out), "model.width")
@@ -98,7 +57,7 @@ def _rows(table: str) -> list[list[str]]:
 def test_the_table_has_a_row_per_point_and_method_and_quiet_leaves_stderr_to_the_runs_place(
     mftui: Command, tmp_path: Path
 ) -> None:
-    ended = mftui("run", _tiny(tmp_path), "--quiet")
+    ended = mftui("run", tiny(tmp_path), "--quiet")
     assert ended.status == 0
     rows = _rows(ended.stdout)
     assert [row[:2] for row in rows] == [[width, method] for width in "36" for method in ("GD", "Prior", "G&C")]
@@ -111,7 +70,7 @@ def test_the_table_has_a_row_per_point_and_method_and_quiet_leaves_stderr_to_the
 
 def test_no_hits_and_divergence_are_remarks_with_advice_not_numbers(mftui: Command, tmp_path: Path) -> None:
     overrides = ["gnc.eps_train=1e-12", "gd.learning_rate=1e6", "model.width=3", "seeds=1"]
-    ended = mftui("run", _tiny(tmp_path), "--quiet", *(word for text in overrides for word in ("--set", text)))
+    ended = mftui("run", tiny(tmp_path), "--quiet", *(word for text in overrides for word in ("--set", text)))
     assert ended.status == 0
     rows = {cells[1]: cells[2:] for cells in _rows(ended.stdout)}
     assert rows["GD"] == ["–", "–", "–", "–", "0"]
@@ -132,7 +91,7 @@ def test_no_hits_and_divergence_are_remarks_with_advice_not_numbers(mftui: Comma
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(mftui: Command, tmp_path: Path) -> None:
-    file = _tiny(tmp_path)
+    file = tiny(tmp_path)
     slow = ["--set", "model.width=3", "--set", "gnc.draws=4_000_000"]
     with subprocess.Popen(
         [*CLI, "run", str(file), *slow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -159,13 +118,13 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(mftui: Command, tmp
     assert ended.status == 0
     document = json.loads(ended.stdout)
     assert (document["state"], len(document["trials"])) == ("finished", 6)
-    assert len(list(run.glob("events-*.jsonl"))) == 2
+    assert len(list(run.glob("events-run-*.jsonl"))) == 2
 
 
 def test_a_run_that_is_going_on_elsewhere_is_not_resumed(mftui: Command, tmp_path: Path) -> None:
-    run = RunDirectory.create(preset.load(_tiny(tmp_path), LONG), "cpu", tmp_path / "run")
+    run = RunDirectory.create(preset.load(tiny(tmp_path), LONG), "cpu", tmp_path / "run")
     hold = "import sys, time; from engine.runs.directory import RunDirectory; from pathlib import Path\n"
-    hold += "RunDirectory.open(Path(sys.argv[1])).lock(); print(flush=True); sys.stdin.read()"
+    hold += "held = RunDirectory.open(Path(sys.argv[1])).hold(); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-P", "-c", hold, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
@@ -241,13 +200,13 @@ def test_a_device_that_is_not_there_is_one_line_naming_it_and_nothing_is_written
     mftui: Command, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    ended = mftui("run", _tiny(tmp_path), "--device", "cuda:99", "--out", out)
+    ended = mftui("run", tiny(tmp_path), "--device", "cuda:99", "--out", out)
     _is_refused(ended, "error: --device cuda:99: ")
     assert not out.exists()
 
 
 def test_a_run_is_not_put_into_a_directory_with_files(mftui: Command, tmp_path: Path) -> None:
-    file = _tiny(tmp_path)
+    file = tiny(tmp_path)
     ended = mftui("run", file, "--out", tmp_path)
     _is_refused(ended, f"{tmp_path}: expected an empty or new directory for the run, it holds files")
     assert list(tmp_path.iterdir()) == [file]
@@ -288,7 +247,7 @@ def test_a_worker_that_cannot_store_the_run_is_a_failure_that_says_how_to_go_on(
     limited = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
     limited += "runpy.run_module('mftui.cli', run_name='__main__')"
     ended = subprocess.run(
-        [sys.executable, "-P", "-c", limited, "run", str(_tiny(tmp_path)), "--out", str(out), "--quiet"],
+        [sys.executable, "-P", "-c", limited, "run", str(tiny(tmp_path)), "--out", str(out), "--quiet"],
         capture_output=True,
         text=True,
         check=False,
@@ -296,7 +255,8 @@ def test_a_worker_that_cannot_store_the_run_is_a_failure_that_says_how_to_go_on(
     assert ended.returncode == 1
     error, advice = ended.stderr.splitlines()
     assert error == f"error: nothing more could be stored in {out}: the disk is full, or a quota is"
-    assert re.fullmatch(rf"\d finished trials? kept; go on with: mftui resume {re.escape(str(out))}", advice)
+    when = r"interrupted at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    assert re.fullmatch(rf"\d finished trials? kept; {when}, resume with: mftui resume {re.escape(str(out))}", advice)
 
 
 # --- the other commands ----------------------------------------------------------------------------------------------
@@ -329,7 +289,7 @@ def test_a_shown_preset_is_a_valid_preset(name: str, tmp_path: Path) -> None:
 
 
 def test_validating_names_the_good_files_and_every_defect_of_the_others(mftui: Command, tmp_path: Path) -> None:
-    good = _tiny(tmp_path)
+    good = tiny(tmp_path)
     bad = tmp_path / "bad.toml"
     bad.write_text("[model]\nwidth = 0\ndepth = 0", encoding="utf-8")
     ended = mftui("presets", "validate", good, bad)
@@ -346,7 +306,7 @@ def test_the_version_is_the_installed_one(mftui: Command) -> None:
     assert mftui("--version") == Ended(0, f"mftui {version('mftui')}\n", "")
 
 
-@pytest.mark.parametrize("command", ["run", "resume", "explore", "presets", "doctor"])
+@pytest.mark.parametrize("command", ["run", "attach", "resume", "runs", "queue", "explore", "presets", "doctor"])
 def test_every_command_has_a_line_of_help(command: str) -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0

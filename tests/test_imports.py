@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.runs.directory import RunDirectory
+from engine.spec import preset
+
 pytestmark = pytest.mark.slow
 
 ENGINE = Path(__file__).parent.parent / "engine"
@@ -49,8 +52,27 @@ def test_a_command_that_computes_nothing_imports_neither_torch_nor_textual(argum
     assert not packages & {"torch", "textual", "plotext"}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["runs"], ["runs", "--json"], ["runs", "list"], ["runs", "--help"], ["queue"]],
+    ids=" ".join,
+)
+def test_a_command_that_answers_at_once_imports_nothing_slow(arguments: list[str], tmp_path: Path) -> None:
+    RunDirectory.create(preset.load("quick-start"), "cpu", tmp_path / "home" / "runs" / "run")
+    packages = _packages_after(_command(*arguments))
+    assert "mftui" in packages
+    assert not packages & {"torch", "numpy", "scipy", "pydantic", "textual", "rich", "tomlkit"}
+
+
+def test_a_run_is_watched_without_torch_textual_and_scipy(tmp_path: Path) -> None:
+    RunDirectory.create(preset.load("quick-start"), "cpu", tmp_path / "home" / "runs" / "run")
+    packages = _packages_after(_command("attach"))
+    assert "rich" in packages
+    assert not packages & {"torch", "textual", "scipy", "plotext"}
+
+
 def test_the_front_ends_never_import_torch() -> None:
-    packages = _packages_after("import mftui.app, mftui.live, mftui.progress, mftui.cli.run, mftui.cli.doctor")
+    packages = _packages_after("import mftui.app, mftui.live, mftui.cli.watch, mftui.cli.doctor")
     assert {"mftui", "engine", "textual"} <= packages
     assert "torch" not in packages
 

@@ -104,6 +104,9 @@ class Descent:
         self._singular_values = logged_singular_values(first)
         self._observer = Observer(points, seeds, self._problem, self._activation, self._layout)
         between_marks = grouping.step_seconds(list(points.values()), len(seeds)) * first.gd.log_every
+        self.finely = False
+        """whether every log point is to be seen as soon as it is reached, rather than some together; no number depends
+        on it"""
         self._marks_at_once = max(1, min(MOST_MARKS, int(LOG_SECONDS / between_marks)))
 
     @property
@@ -200,9 +203,13 @@ class Descent:
             self._batches,
         )
 
+    @property
+    def _marks_wanted(self) -> int:
+        return 1 if self.finely else self._marks_at_once
+
     def _is_full(self, state: DescentState) -> bool:
         """Whether enough log points have come together, or all there will be."""
-        return len(state.marks) == self._marks_at_once or state.step == self._total
+        return len(state.marks) >= self._marks_wanted or state.step == self._total
 
     def _descend(self, state: DescentState, deadline: float) -> DescentState:
         """Steps up to the next change of the learning rate, the deadline, or the last log point that is awaited."""
@@ -214,7 +221,7 @@ class Descent:
             self._steps, self._rates_of_steps = self._compiled(rates.of_run), rates.of_run
         self._steps.load(step, state.weights, state.optimizer)
         end = min((change for change in self._changes if step < change < self._total), default=self._total)
-        while step < end and len(marks) < self._marks_at_once:
+        while step < end and len(marks) < self._marks_wanted:
             mark = min(step - step % every + every, self._total)
             count = min(burst, mark - step, end - step)
             self._steps.run(count)

@@ -27,7 +27,9 @@ from engine.events import (
     Rows,
     aligned_vectors,
     diagnostic_names,
+    entry_names,
     logged_singular_values,
+    shown_entries,
     theory_names,
 )
 from engine.models.activations import Activation
@@ -105,6 +107,7 @@ class Observer:
         self._truths: dict[int, Truth] = {}
         """the truth repeated for the number of log points last looked at"""
         self._names = diagnostic_names(self._depth, 0 if self._truth is None else aligned)
+        self._entry_names = entry_names(shown_entries(first))
         self._theory_names = (*_PLACE, *theory_names(logged_singular_values(first)))
         self._theory = self._small and theory.applies(first)
         self._flow = Flow(first, (len(self._seeds), len(self._points)), problem) if self._theory else None
@@ -158,6 +161,8 @@ class Observer:
             if shown[run]
         ]
         events: list[Event] = [Rows("diagnostics", rows, (*_PLACE, *self._names))]
+        if matrices is not None and self._entry_names:
+            events.append(self._entries(look, matrices))
         if self._theory and matrices is not None:
             observed, compared = self._compare(observed, look, matrices)
             observed, course = self._follow(observed, look)
@@ -176,6 +181,17 @@ class Observer:
         if observed.deviation is None or observed.largest is None:
             return None
         return float(observed.deviation[run] / max(observed.largest[run], 1e-300))
+
+    def _entries(self, look: Look, matrices: Float[Tensor, "batch m n"]) -> Rows:
+        """W itself."""
+        table = matrices.reshape(len(look.steps), len(self._runs), -1).tolist()
+        rows = [
+            [*self._runs[run], step, *values]
+            for step, shown, of_runs in zip(look.steps, look.shown, table, strict=True)
+            for run, values in enumerate(of_runs)
+            if shown[run]
+        ]
+        return Rows("matrices", rows, (*_PLACE, *self._entry_names))
 
     def _compare(self, observed: Observed, look: Look, matrices: Float[Tensor, "batch m n"]) -> tuple[Observed, Rows]:
         """Rates of change: predicted, and measured over the step that gradient descent takes from here."""

@@ -256,6 +256,12 @@ class Problem:
         )
 
 
+def observed_entries(problem: Problem) -> list[int] | None:
+    """Flat indices row·n + column of the entries in the one training set in `problem`; None where none is an entry."""
+    operator = problem.measurements
+    return operator.indices[0].tolist() if isinstance(operator, EntryOperator) else None
+
+
 def ratings_tables(
     problem: Problem, matrix: Float[Tensor, "m n"]
 ) -> tuple[list[list[float | None]], list[list[float]]]:

@@ -8,6 +8,7 @@ gets itself put in line again. Nobody reads what submitit stores of a job; the r
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shlex
 import shutil
@@ -150,6 +151,7 @@ def _work(run: RunDirectory, preempted: int) -> tuple[list[int], int]:
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.umask(0o077)
+    _keep_to_our_cores()
     _await_earlier_worker(run)
     asked_to_stop = _was_asked_to_stop(run)
     with tempfile.TemporaryDirectory(prefix="mftui-job-", ignore_cleanup_errors=True) as home:
@@ -196,6 +198,13 @@ def _await_earlier_worker(run: RunDirectory) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+def _keep_to_our_cores() -> None:
+    """Where SLURM counts cores without binding jobs to them, all look free: take as many as we were given."""
+    allotted, seen = os.environ.get("SLURM_CPUS_ON_NODE", ""), sorted(os.sched_getaffinity(0))
+    if allotted.isdecimal() and 0 < int(allotted) < len(seen):
+        os.sched_setaffinity(0, random.sample(seen, int(allotted)))
+
+
 def _was_asked_to_stop(run: RunDirectory) -> bool:
     """Whether someone wanted the run stopped while no worker was there."""
     try:
@@ -209,13 +218,19 @@ def _was_asked_to_stop(run: RunDirectory) -> bool:
 
 
 def _parameters(run: RunDirectory, cluster: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """submitit's, by the names it has for them."""
+    """submitit's, by the names it has for them: a core a worker or a GPU each, unless `given` says otherwise."""
+    on_gpu = run.device.startswith("cuda")
     found: dict[str, Any] = {"timeout_min": _MINUTES[cluster], "name": f"mftui-{run.experiment.name}"}
-    if run.workers > 1 and not run.device.startswith("cuda"):
+    if on_gpu and not any("gpu" in key or "gres" in key for key in given):
+        found["gpus_per_node"] = run.workers or 1
+    if run.workers and not on_gpu:
         found["cpus_per_task"] = run.workers
     prefixes = tuple(f"{name}_" for name in CLUSTERS)
     for key, value in given.items():
         found[key if key in _SHARED or key.startswith(prefixes) else f"{cluster}_{key}"] = value
+    if cluster == "slurm" and "cpus_per_task" in found:  # since SLURM 22.05 srun does not know what sbatch was told
+        cores = f"--cpus-per-task={found['cpus_per_task']}"
+        found["slurm_srun_args"] = [cores, *found.get("slurm_srun_args", [])]
     return found
 
 

@@ -19,12 +19,14 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from engine.runs.files import from_json, to_json, write_all
 
-Kind = Literal["pause", "continue", "stop", "step", "learning_rate"]
-KINDS: tuple[Kind, ...] = ("pause", "continue", "stop", "step", "learning_rate")
+Kind = Literal["pause", "continue", "stop", "step", "learning_rate", "rest"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+LONGEST_REST = 10.0
+"""seconds"""
 REQUESTS = "requests.jsonl"
 ANSWER_SECONDS = 5.0
 """how long a front end waits for an acknowledgement; a worker that lives answers within milliseconds"""
@@ -45,6 +47,8 @@ class Control:
         self._stopping = False
         self._steps = 0
         self._rates: list[float] = []
+        self.rest = 0.0
+        """seconds to wait after each round of steps, for a watcher's eyes"""
         self._relay: Callable[[Mapping[str, Any]], None] | None = None
         self._journal: Path | None = None
         self._read = 0
@@ -65,6 +69,8 @@ class Control:
             raise ControlError(f"expected one of {', '.join(KINDS)}, got {kind!r}")
         if kind == "learning_rate" and not _is_rate(rate):
             raise ControlError(f"learning_rate: expected a number above 0, got {rate!r}")
+        if kind == "rest" and not (rate == 0 or (_is_rate(rate) and rate <= LONGEST_REST)):  # type: ignore[operator]
+            raise ControlError(f"rest: expected seconds from 0 to {LONGEST_REST:g}, got {rate!r}")
         with self._changed:
             match kind:
                 case "pause":
@@ -75,6 +81,8 @@ class Control:
                     self._paused, self._steps = True, self._steps + 1
                 case "stop":
                     self._stopping = True
+                case "rest":
+                    self.rest = float(rate)  # type: ignore[arg-type]
                 case "learning_rate":
                     self._rates.append(float(rate))  # type: ignore[arg-type]
             if self._relay is not None:

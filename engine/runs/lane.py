@@ -16,9 +16,9 @@ from engine.descent.learning_rate import LearningRates
 from engine.descent.observer import Mark, Observed
 from engine.descent.prediction import Course
 from engine.descent.theory import Comparison
-from engine.events import Event, Finished, PosteriorSample, Recovered, Rows
+from engine.events import MOST_SHOWN_ENTRIES, Event, Finished, PosteriorSample, Recovered, Rows
 from engine.nuclear import MinimumNuclearNorm
-from engine.problems.problem import Problem, make_problem
+from engine.problems.problem import Problem, make_problem, observed_entries, ratings_tables
 from engine.results import TrialResult, trial_of
 from engine.runs.checkpoints import Checkpoint, Checkpoints
 from engine.runs.directory import RunDirectory
@@ -97,9 +97,14 @@ class Lane:
     def done(self) -> bool:
         return self._at == len(self._procedures)
 
-    def step(self) -> None:
-        """A few tens of milliseconds of work. Raises `StoreFullError` when nothing more can be stored."""
+    def step(self, *, finely: bool = False) -> None:
+        """A few tens of milliseconds of work, or, `finely`, as little as makes a difference to see.
+
+        Raises `StoreFullError` when nothing more can be stored.
+        """
         procedure = self._procedure or self._begin()
+        if isinstance(procedure, Descent):
+            procedure.finely = finely
         if procedure.fraction(self._state) < 1:
             self._state, events = procedure.step(self._state)
             self._record(events)
@@ -185,11 +190,26 @@ class Lane:
         settings = self._run.experiment.points[self.unit.points[0]].problem
         problem = _problem(settings, self.unit.seeds)
         if problem.truth is None:
+            self._known_ratings(settings, problem)
             return
         for seed, truth in zip(self.unit.seeds, problem.truth, strict=True):
             values = torch.linalg.svdvals(truth).tolist()
+            matrix = truth.tolist() if truth.numel() <= MOST_SHOWN_ENTRIES else None
+            observed = observed_entries(problem.one(seed - self.unit.seeds[0])) if matrix else None
             for point in self.unit.points:
-                self._writer.event("truth", point=point, seed=seed, singular_values=values)
+                self._writer.event(
+                    "truth", point=point, seed=seed, singular_values=values, matrix=matrix, observed=observed
+                )
+
+    def _known_ratings(self, settings: ProblemSettings, problem: Problem) -> None:
+        """A small table of ratings as it is to be filled in."""
+        if settings.kind != "ratings" or settings.rows * settings.columns > MOST_SHOWN_ENTRIES:
+            return
+        for seed in self.unit.seeds:
+            nothing = torch.zeros(settings.rows, settings.columns, dtype=torch.float64)
+            observed, offset = ratings_tables(problem.one(seed - self.unit.seeds[0]), nothing)
+            for point in self.unit.points:
+                self._writer.event("ratings", point=point, seed=seed, observed=observed, offset=offset[0][0])
 
     def _progress(self, procedure: Procedure, *, force: bool = False) -> None:
         now = time.time()

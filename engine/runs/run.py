@@ -65,11 +65,13 @@ class Loop:
                 if self._control.paused and not single_step:
                     break
                 self._set_rates()
-                lane.step()
+                lane.step(finely=single_step or bool(self._control.rest))
                 if lane.done:
                     lane.close()
                     del self._lanes[method]
             self.take()
+            if self._control.rest:
+                self._control.wait(self._control.rest)
         return "finished"
 
     def idle(self) -> None:

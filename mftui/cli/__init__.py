@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from mftui.cli.doctor import doctor
 from mftui.cli.explore import explore
+from mftui.cli.lean import LeanCommand, LeanGroup
 from mftui.cli.presets import presets
-from mftui.cli.run import resume, run
+from mftui.cli.queue import queue
+from mftui.cli.run import attach, resume, run
+from mftui.cli.runs import runs
+
+COMPLETION = "_MFTUI_COMPLETE"
+"""set by a shell that wants to complete a command line"""
 
 app = typer.Typer(
     name="mftui",
@@ -18,6 +28,8 @@ app = typer.Typer(
     no_args_is_help=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    add_completion=COMPLETION in os.environ,  # its options would make every command import pydantic
+    cls=LeanGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -37,7 +49,10 @@ def _explore_by_default(
 
 
 app.command()(run)
+app.command()(attach)
 app.command()(resume)
+app.add_typer(runs, name="runs")
+app.command(cls=LeanCommand)(queue)
 app.command()(explore)
 app.add_typer(presets, name="presets")
 app.command()(doctor)
@@ -46,14 +61,31 @@ app.command()(doctor)
 def main() -> None:
     """Entry point. Expected errors become a sentence on stderr and exit status 2."""
     from engine.runs.catalog import RunError
-    from engine.spec.preset import PresetError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal can't show
     try:
         app()
-    except (PresetError, RunError) as error:
-        for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
-        sys.exit(2)
+    except RunError as error:
+        _refuse(str(error))
+    except ValueError as error:
+        from engine.spec.preset import PresetError  # here: it takes a quarter of a second
+
+        if not isinstance(error, PresetError):
+            raise
+        _refuse(str(error))
     except OSError as error:
-        typer.echo(f"error: {error.strerror or error}", err=True)
+        if error.errno not in (errno.EIO, errno.EPIPE):  # where the terminal is gone there is nobody to tell
+            _say(error.strerror or str(error))
         sys.exit(1)
+
+
+def _refuse(message: str) -> None:
+    for line in message.splitlines():
+        _say(line)
+    sys.exit(2)
+
+
+def _say(error: str) -> None:
+    with suppress(OSError):
+        typer.echo(f"error: {error}", err=True)

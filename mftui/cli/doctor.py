@@ -9,7 +9,7 @@ import sys
 
 
 def doctor() -> None:
-    """Versions, devices, memory, terminal; advice where something is missing or slow."""
+    """Versions, devices, memory, terminal, and advice."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -6,9 +6,22 @@ from typing import Annotated
 
 import typer
 
+
+def run_names(incomplete: str) -> list[str]:
+    """Names of runs that begin so, for the shell's completion."""
+    from engine.runs.catalog import runs_directory
+
+    try:
+        return sorted(path.name for path in runs_directory().iterdir() if path.name.startswith(incomplete))
+    except OSError:
+        return []
+
+
 PresetArgument = Annotated[
     str, typer.Argument(metavar="PRESET_OR_FILE", help="A preset's name (see `mftui presets`), or a .toml file.")
 ]
+RUN_HELP = "A run's name, a part of it that no other has, or its directory."
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=run_names)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a field, such as model.width=64. Repeatable."),
@@ -18,6 +31,9 @@ SeedOption = Annotated[
     typer.Option("--seed", min=0, help="Seed of the first trial (the same as --set problem.seed=N)."),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]", help="Where to compute.")]
+DetachOption = Annotated[bool, typer.Option("--detach", help="Return at once and print the run's name; it goes on.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
 
 
 def overrides(settings: list[str] | None, seed: int | None) -> list[str]:

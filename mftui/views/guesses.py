@@ -8,19 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
-from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.results import binomial_interval
 from engine.spec.settings import DEFAULT_METHODS, METHOD_LABELS, METHODS, Method
+from mftui.canvas import Axis, Label, Plot, Rule, Steps, from_zero, sticky_limits
 from mftui.formatting import NOTHING, format_acceptance, format_count, format_loss
 from mftui.live import Guesses
-from mftui.views.axes import Axis
-from mftui.views.palette import color
 from mftui.views.pane import Pane
-from mftui.views.plotting import Chart, Label, Line
-from mftui.views.trial import TrialView
+from mftui.views.roles import color
+from mftui.views.trial import Look, TrialView
 
 _COUNTING = ("rejection", "collapsed")
 """samplers whose hits over draws estimate P(hit) as they come; the others say it at the end"""
@@ -37,51 +36,57 @@ class GuessesPane(Pane):
     GuessesPane Horizontal { height: 1fr; }
     """
 
+    name_of_pane = "Guess & Check · generalization loss of the draws"
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.numbers = Static(id="guess-numbers")
-        self.border_title = "[b]3[/b] Guess & Check · generalization loss of the draws"
 
-    def compose(self) -> ComposeResult:
-        with Horizontal():
-            yield self.numbers
-            yield self.plot
-        yield self.note
+    def content(self) -> list[Widget]:
+        return [Horizontal(self.numbers, self.canvas)]
 
-    def show(self, trial: TrialView) -> None:
+    def show(self, trial: TrialView, look: Look) -> None:
         self.start_anew(trial.key)
-        legend = {method: f"[{color(method, trial.dark)}]━ {METHOD_LABELS[method]}[/]" for method in DEFAULT_METHODS}
-        self.subtitle(" · ".join(legend.values()))
-        self.numbers.update(numbers_table(trial), layout=False)
+        self.numbers.update(numbers_table(trial, self.app.current_theme.dark), layout=False)
         self.say(_remark(trial))
-        self.plot.show(self.chart(trial))
+        self.canvas.show(self.plot(trial))
 
-    def chart(self, trial: TrialView) -> Chart:
-        """Share of the draws per bin, the same bins for both; GD's loss upright, at the edge if off the scale."""
+    def plot(self, trial: TrialView) -> Plot:
+        """Share of the draws per bin, the same bins for both; means upright, at the edge if off the scale."""
         methods: tuple[Method, ...] = ("prior", "gnc")
         samples = {method: _losses(trial, method) for method in methods}
-        everything = np.log10(np.concatenate([losses for losses, _ in samples.values()]))
-        smallest, largest = np.quantile(everything, (0.002, 0.998)).tolist() if len(everything) else (-2.0, 0.0)
-        low, high = self.x_limits.decades(max(smallest, largest - MOST_DECADES), largest)
-        per_decade = max(count for count in (2, 5, 10, 20) if count * (high - low) <= MOST_BINS or count == 2)
-        edges = np.linspace(low, high, (high - low) * per_decade + 1)
-        lines, tallest = [], 0.0
+        everything = np.concatenate([losses for losses, _ in samples.values()])
+        smallest, largest = np.quantile(everything, (0.002, 0.998)).tolist() if len(everything) else (0.01, 1.0)
+        before = self._limits.get("losses")
+        low, high = sticky_limits(before, max(smallest, largest / 10**MOST_DECADES), largest, "log")
+        self._limits["losses"] = low, high
+        decades = round(math.log10(high / low))
+        per_decade = max(count for count in (2, 5, 10, 20) if count * decades <= MOST_BINS or count == 2)
+        edges = np.geomspace(low, high, decades * per_decade + 1)
+        steps, tallest = [], 0.0
         for method, (losses, weights) in samples.items():
             if len(losses):
-                shares = 100 * np.histogram(np.log10(losses).clip(low, high), edges, weights=weights)[0]
+                inside = losses.clip(low * (1 + 1e-12), high * (1 - 1e-12))
+                shares = 100 * np.histogram(inside, edges, weights=weights)[0]
                 tallest = max(tallest, float(shares.max()))
-                lines.append(_outline(edges, shares, color(method, trial.dark)))
-        top = self.y_limits.from_zero(tallest or 10.0, 100.0)[1]
-        labels = []
-        if (gd := _log10_gd(trial)) is not None:
-            at = min(max(gd, low), high)
-            lines.append(Line((at, at), (0.0, top), color("gd", trial.dark)))
-            arrow = "" if at == gd else "◂ " if gd < low else "▸ "
-            labels.append(Label(f" {arrow}GD", at, top * 0.97, color("gd", trial.dark)))
-        return Chart(Axis(low, high, "decades"), Axis(0.0, top, "percent"), tuple(lines), tuple(labels))
+                steps.append(Steps(edges, shares, name=METHOD_LABELS[method], style=method))
+        top = from_zero(self._limits.get("share"), tallest or 10.0, 100.0)
+        self._limits["share"] = top
+        rules, labels = [], []
+        for row, method in enumerate(("gd", *methods)):
+            mean = _generalization_loss(trial, method)
+            if mean is None or mean <= 0:
+                continue
+            at = min(max(mean, low), high)
+            rules.append(Rule(at=at, upright=True, style=method))
+            arrow = "" if at == mean else "◂ " if mean < low else "▸ "
+            name = "GD" if method == "gd" else f"{METHOD_LABELS[method]} mean"
+            labels.append(Label(f" {arrow}{name}", at, top[1] * (0.97 - 0.12 * row), method, ending=at > high / 10))
+        axes = Axis(low, high, "log"), Axis(*top, unit="percent")
+        return Plot(*axes, tuple(steps), tuple(rules), tuple(labels), legend="none")
 
 
-def numbers_table(trial: TrialView) -> Table:
+def numbers_table(trial: TrialView, dark: bool) -> Table:
     """Guesses so far and a second, best training loss, hits, acceptance, and every method's generalization loss."""
     settings, result = trial.settings.gnc, trial.results.get("gnc")
     gnc, progress = trial.guesses.get("gnc"), trial.progress.get("gnc")
@@ -99,7 +104,7 @@ def numbers_table(trial: TrialView) -> Table:
     methods = [method for method in METHODS if method in DEFAULT_METHODS or method in trial.results]
     for method in methods:
         note = f"train {format_loss(_training_loss(trial))}" if method == "gd" else "mean"
-        name = Text.assemble("L_gen ", (METHOD_LABELS[method], color(method, trial.dark)))
+        name = Text.assemble("L_gen ", (METHOD_LABELS[method], color(method, dark)))
         rows.append((name, f"{format_loss(_generalization_loss(trial, method))}  ({note})"))
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
@@ -135,11 +140,6 @@ def _training_loss(trial: TrialView) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _log10_gd(trial: TrialView) -> float | None:
-    value = _generalization_loss(trial, "gd")
-    return math.log10(value) if value is not None and value > 0 else None
-
-
 def _losses(trial: TrialView, method: Method) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Losses that a log axis can show, and their weights, which sum to 1."""
     guesses = trial.guesses.get(method) or Guesses()
@@ -148,13 +148,6 @@ def _losses(trial: TrialView, method: Method) -> tuple[NDArray[np.float64], NDAr
     fine = np.isfinite(losses) & (losses > 0) & (log_weights > -np.inf)
     weights = np.exp(log_weights[fine] - log_weights[fine].max(initial=-np.inf))
     return losses[fine], weights / weights.sum()
-
-
-def _outline(edges: NDArray[np.float64], shares: NDArray[np.float64], hue: str) -> Line:
-    """The steps of a histogram, down to the axis at both ends."""
-    x = np.repeat(edges, 2)
-    y = np.concatenate([[0.0], np.repeat(shares, 2), [0.0]])
-    return Line(tuple(x.tolist()), tuple(y.tolist()), hue)
 
 
 def _remark(trial: TrialView) -> str:

@@ -1,41 +1,41 @@
-"""Training and generalization loss of gradient descent, on a log axis."""
+"""Training and generalization loss of gradient descent."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from mftui.views.axes import Axis
-from mftui.views.palette import color
+from mftui.canvas import Line, Plot, Rule
 from mftui.views.pane import Pane
-from mftui.views.plotting import Chart, Line
-from mftui.views.trial import TrialView
+from mftui.views.trial import Look, TrialView, smooth
 
 
 class Losses(Pane):
-    """Two lines, and what went wrong if something did."""
+    """Two lines, the threshold of Guess & Check, and what went wrong if something did."""
+
+    name_of_pane = "losses of GD"
+    can_log_y = True
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.border_title = "[b]2[/b] losses of GD"
+        self.log_y = True
 
-    def show(self, trial: TrialView) -> None:
-        self.start_anew(trial.key)
-        training, generalization = color("training", trial.dark), color("generalization", trial.dark)
-        self.subtitle(f"[{training}]━ training[/] · [{generalization}]━ generalization[/]")
+    def show(self, trial: TrialView, look: Look) -> None:
+        self.start_anew((trial.key, self.log_y, look.log_x))
+        self.subtitle(f"{'log' if self.log_y else 'linear'}{' · running medians' if look.smoothed else ''}")
         result = trial.results.get("gd")
         self.say(result.message if result else "")
-        self.plot.show(self.chart(trial))
+        self.canvas.show(self.plot(trial, look))
 
-    def chart(self, trial: TrialView) -> Chart:
-        """In log10; what is not finite and above zero is left out."""
+    def plot(self, trial: TrialView, look: Look) -> Plot:
         steps = trial.curve[:, 0]
-        lines = []
-        for column, role in ((1, "training"), (2, "generalization")):
-            losses = trial.curve[:, column]
-            shown = np.isfinite(losses) & (losses > 0)
-            heights = np.log10(losses[shown])
-            lines.append(Line(tuple(steps[shown].tolist()), tuple(heights.tolist()), color(role, trial.dark)))  # type: ignore[arg-type]
-        shown_heights = [height for line in lines for height in line.y]
-        x = Axis(*self.x_limits.from_zero(steps.max(initial=1.0), trial.settings.gd.steps, coarse=True), "count")
-        limits = self.y_limits.decades(min(shown_heights, default=-1.0), max(shown_heights, default=0.0))
-        return Chart(x, Axis(*limits, "decades"), tuple(lines))
+        training, generalization = (
+            smooth(column) if look.smoothed else column for column in (trial.curve[:, 1], trial.curve[:, 2])
+        )
+        return Plot(
+            x=self.steps_axis(steps, trial, look),
+            y=self.y_axis(training, generalization, log=self.log_y),
+            series=(
+                Line(steps, training, name="training", style="training", marked=not look.colored),
+                Line(steps, generalization, name="generalization", style="generalization", marked=not look.colored),
+            ),
+            rules=(Rule(at=trial.settings.gnc.eps_train, style="axis", name="ε_train"),),
+            crosshair=look.cursor,
+        )

@@ -12,9 +12,16 @@ from textual.widgets import Static
 from engine.spec.settings import METHOD_LABELS, METHODS, Method
 from mftui.formatting import format_count
 from mftui.live import Progress
-from mftui.views.palette import color
+from mftui.views.roles import color
 
-_MARKS = {"running": "●", "paused": "‖", "finished": "✓", "failed": "✗", "interrupted": "✗", "stopped": "■"}
+_MARKS = {
+    "running": "●",
+    "paused": "‖",
+    "finished": "✓",
+    "failed": "✗",
+    "interrupted": "✗",
+    "stopped": "■",
+}
 _WORRYING = {"failed", "interrupted"}
 
 
@@ -30,6 +37,8 @@ class Status:
     progress: dict[Method, Progress]
     message: str
     dark: bool
+    link: str = ""
+    """frames and bytes a second"""
 
 
 class StatusBar(Static):
@@ -41,12 +50,13 @@ class StatusBar(Static):
 
     def show(self, status: Status) -> None:
         role = "bad" if status.state in _WORRYING else "good" if status.state in ("running", "finished") else "training"
-        hue = color(role, status.dark)  # type: ignore[arg-type]
+        hue = color(role, status.dark)
         table = Table.grid(expand=True, padding=(0, 1))
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         table.add_column(justify="right", no_wrap=True)
         state = Text(f"{_MARKS.get(status.state, '…')} {status.state}", style=Style(color=hue, bold=True))
-        table.add_row(Text(status.title, style="bold"), Text.assemble(state, f" · {status.device}"))
+        link = (f" · {status.link}" if status.link else "", "dim")
+        table.add_row(Text(status.title, style="bold"), Text.assemble(state, f" · {status.device}", link))
         table.add_row(Text(status.shown), progress_text(status.progress, status.dark))
         rows = Table.grid(expand=True)
         rows.add_row(table)

@@ -2,82 +2,110 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.events import MOST_SHOWN_ENTRIES
 from engine.results import TrialResult
 from engine.spec.settings import METHODS, Method, PointSettings
-from mftui.live import Guesses, LiveRun, Progress
+from mftui.live import Curve, Entries, Guesses, LiveRun, Progress
 
-MOST_POINTS = 120
-"""points of a line; a pane is at most 120 cells wide, and drawing time grows with the points"""
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TrialView:
-    """One data set at one sweep point, as far as it has come."""
+    """One data set at one sweep point, as far as it has come. Tables have a row per log point, its step first."""
 
     key: tuple[str, int, int]
     """run, sweep point, seed: axes start anew when it changes"""
     settings: PointSettings
     truth: tuple[float, ...]
     """singular values of W*"""
-    curve: NDArray[np.float64]
-    """rows of step, training loss, generalization loss, singular values; at most `MOST_POINTS` + 1"""
+    entries: Entries | None
+    """W* and what is observed of it, where that is small enough to show"""
+    curve: Floats
+    """step, training loss, generalization loss, singular values"""
+    diagnostics: Floats
+    """step, and `diagnostic_columns`"""
+    diagnostic_columns: Sequence[str]
+    matrices: Floats
+    """step, and W row by row"""
+    predicted: Floats
+    """theory: step, singular values"""
+    prediction_error: float | None
+    """largest |σ_r − predicted| so far over the largest σ_r since the prediction began; None if there is none"""
     guesses: dict[Method, Guesses]
     progress: dict[Method, Progress]
     """of the methods that are at this trial now"""
     results: dict[Method, TrialResult]
-    dark: bool
-    """theme"""
-    predicted: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 1)))
-    """theory's rows of step, singular values; at most `MOST_POINTS` + 1"""
-    prediction_error: float | None = None
-    """largest |σ_r − predicted| so far over the largest σ_r since the prediction began; None if there is none"""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of W."""
+        return self.settings.problem.rows, self.settings.problem.columns
+
+    @property
+    def run_has_matrices(self) -> bool:
+        """Whether W is kept at log points."""
+        return self.shape[0] * self.shape[1] <= MOST_SHOWN_ENTRIES
+
+    def diagnostic(self, name: str) -> Floats:
+        """One diagnostic at each of its log points; all NaN where the run has none such."""
+        if name not in self.diagnostic_columns or not len(self.diagnostics):
+            return np.full(len(self.diagnostics), np.nan)
+        column: Floats = self.diagnostics[:, 1 + self.diagnostic_columns.index(name)]
+        return column
 
 
-def trial_view(live: LiveRun, point: int, seed: int, *, dark: bool) -> TrialView:
+@dataclass(frozen=True)
+class Look:
+    """How the panes look at a trial, all of them alike."""
+
+    cursor: float | None = None
+    """a step, None for the latest"""
+    window: tuple[float, float] | None = None
+    """steps shown, None for all"""
+    log_x: bool = False
+    theory: bool = False
+    smoothed: bool = False
+    colored: bool = True
+    """False: series are told apart by marks"""
+
+    def row(self, steps: Floats) -> int:
+        """The log point nearest to the cursor; −1, the last, without one."""
+        if self.cursor is None or not len(steps):
+            return -1
+        return int(np.abs(steps - self.cursor).argmin())
+
+
+def trial_view(live: LiveRun, point: int, seed: int) -> TrialView:
     """The trial of data set `seed` at sweep point `point`."""
-    curve = live.curves.get((point, seed))
-    predicted = live.observations["trajectory"].get((point, seed))
     at_point = {method: progress for method, progress in live.progress.items() if progress.point == point}
+    curve, predicted = live.curves.get((point, seed)), live.observations["trajectory"].get((point, seed))
     return TrialView(
         key=(live.run.name, point, seed),
         settings=live.experiment.points[point],
         truth=tuple(live.truth.get((point, seed), ())),
-        curve=thin(curve.table) if curve else np.empty((0, 3)),
+        entries=live.entries.get((point, seed)),
+        curve=_table(curve, 3),
+        diagnostics=_table(live.observations["diagnostics"].get((point, seed)), 1),
+        diagnostic_columns=live.run.tables.get("diagnostics", ())[3:],
+        matrices=_table(live.observations["matrices"].get((point, seed)), 1),
+        predicted=_table(predicted, 1),
+        prediction_error=_prediction_error(curve.table, predicted.table) if curve and predicted else None,
         guesses={m: g for m in METHODS if (g := live.guesses.get((point, m, seed)))},
         progress={m: p for m, p in at_point.items() if m == "gd" or p.seed == seed},
         results={r.method: r for r in live.results if (r.point, r.seed) == (point, seed)},
-        dark=dark,
-        predicted=thin(predicted.table) if predicted else np.empty((0, 1)),
-        prediction_error=_prediction_error(curve.table, predicted.table) if curve and predicted else None,
     )
 
 
 def theory_applies(settings: PointSettings) -> bool:
     """Whether theory has anything to say of the singular values' course."""
     return settings.model.activation == "linear" and settings.gd.optimizer == "gradient_descent"
-
-
-def _prediction_error(curve: NDArray[np.float64], predicted: NDArray[np.float64]) -> float | None:
-    _, at, at_predicted = np.intersect1d(curve[:, 0], predicted[:, 0], assume_unique=True, return_indices=True)
-    measured = curve[at, 3:]
-    if not measured.size or not np.isfinite(measured).all():
-        return None
-    off = np.abs(measured - predicted[at_predicted, 1:])
-    return float(np.nan_to_num(off, nan=np.inf).max() / max(measured.max(), 1e-300))
-
-
-def thin(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Every 2^n-th row and the last: the same rows frame after frame, until their number doubles."""
-    stride = 1
-    while len(table) > stride * MOST_POINTS:
-        stride *= 2
-    kept = table[::stride]
-    return kept if (len(table) - 1) % stride == 0 else np.concatenate([kept, table[-1:]])
 
 
 def running_trial(live: LiveRun) -> tuple[int, int]:
@@ -90,3 +118,30 @@ def running_trial(live: LiveRun) -> tuple[int, int]:
         if progress is not None and progress.point == point:
             return point, progress.seed
     raise AssertionError("some method is at the last point")
+
+
+SMOOTHED_POINTS = 15
+"""log points whose median a smoothed value is"""
+
+
+def smooth(values: Floats) -> Floats:
+    """Running medians: they follow a level, and leave out single jumps."""
+    if len(values) < SMOOTHED_POINTS:
+        return values
+    half = SMOOTHED_POINTS // 2
+    padded = np.pad(values, half, mode="edge")
+    medians: Floats = np.median(np.lib.stride_tricks.sliding_window_view(padded, SMOOTHED_POINTS), axis=1)
+    return medians
+
+
+def _table(curve: Curve | None, columns: int) -> Floats:
+    return np.empty((0, columns)) if curve is None else curve.table
+
+
+def _prediction_error(curve: Floats, predicted: Floats) -> float | None:
+    _, at, at_predicted = np.intersect1d(curve[:, 0], predicted[:, 0], assume_unique=True, return_indices=True)
+    measured = curve[at, 3:]
+    if not measured.size or not np.isfinite(measured).all():
+        return None
+    off = np.abs(measured - predicted[at_predicted, 1:])
+    return float(np.nan_to_num(off, nan=np.inf).max() / max(measured.max(), 1e-300))

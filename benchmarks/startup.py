@@ -1,0 +1,157 @@
+"""How long the commands that should answer at once take: `python benchmarks/startup.py [--repeats N] [--json]`.
+
+Wall-clock and processor time, medians, each of a fresh process: `mftui --help`; `mftui runs` with 100 runs; and the
+explorer in a pseudo-terminal, until it has drawn something on the alternate screen. An idle machine is assumed: the
+load average is printed, and processor time depends on it less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from engine.runs import catalog
+from engine.runs.directory import RunDirectory
+from engine.runs.store import EventLog
+from engine.spec import preset
+
+MFTUI = [sys.executable, "-P", "-m", "mftui.cli"]
+RUNS = 100
+GOALS = {"mftui --help": 0.3, "mftui runs": 0.3, "explorer, first paint": 0.7}
+"""seconds on 2 idle cores"""
+ALTERNATE_SCREEN = b"\x1b[?1049h"
+ESCAPE = re.compile(rb"\x1b(\[[0-9;?=>$ ]*[A-Za-z~]|[\]P_][^\x07\x1b]*(\x07|\x1b\\)|[()].|.)")
+ENDED = ("stopped", "finished", "failed")
+SOMETHING = 40
+"""printable characters on the alternate screen that count as a picture"""
+PATIENCE_SECONDS = 60.0
+
+
+def make_runs(home: Path) -> None:
+    """Run directories as workers leave them: a spec, events of a finished attempt."""
+    experiment = preset.load("quick-start")
+    (home / "runs").mkdir(parents=True)
+    for index in range(RUNS):
+        run = RunDirectory.create(experiment, "cpu", home / "runs" / f"quick-start-20261123-{index:06}-{index:04x}")
+        with EventLog(run.path) as log:
+            for kind in ("started", "device", "finished"):
+                log.event(kind, device="cpu")
+        for unit in range(4):
+            with EventLog(run.path, f"{unit:04}") as log:
+                for seed in range(3):
+                    log.event("trial", point=0, method="gd", seed=seed, outcome="finished")
+
+
+def command_seconds(arguments: list[str], environment: Mapping[str, str]) -> tuple[float, float]:
+    """Wall-clock and processor seconds of a command."""
+    before, started = os.times(), time.perf_counter()
+    subprocess.run([*MFTUI, *arguments], env=environment, stdout=subprocess.DEVNULL, check=True)
+    wall, after = time.perf_counter() - started, os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return wall, used
+
+
+def first_paint_seconds(home: Path, environment: Mapping[str, str]) -> tuple[float, float]:
+    """Wall-clock seconds until the explorer shows something, and its processor seconds until then."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 45, 160, 0, 0))
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        MFTUI,
+        env={**environment, "TERM": "xterm-256color"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(slave)
+    seen = b""
+    while not _shows_something(seen):
+        ready, _, _ = select.select([master], [], [], PATIENCE_SECONDS)
+        if not ready:
+            raise TimeoutError(f"the explorer shows nothing but {seen[-500:]!r}")
+        seen += os.read(master, 1 << 16)
+    result = time.perf_counter() - started, _processor_seconds(process.pid)
+    os.write(master, b"q")
+    while process.poll() is None:
+        if select.select([master], [], [], 0.1)[0]:
+            try:
+                os.read(master, 1 << 16)
+            except OSError:
+                process.wait()
+        if time.perf_counter() - started > PATIENCE_SECONDS:
+            process.send_signal(signal.SIGKILL)
+    os.close(master)
+    while any(catalog.state(run) not in ENDED for run in (home / "runs").iterdir()):
+        time.sleep(0.1)  # or the next one would share the machine with this one's worker
+        if time.perf_counter() - started > PATIENCE_SECONDS:
+            raise TimeoutError("the explorer's run doesn't end")
+    return result
+
+
+def _shows_something(seen: bytes) -> bool:
+    _, switched, after = seen.partition(ALTERNATE_SCREEN)
+    text = ESCAPE.sub(b"", after).decode(errors="ignore")
+    return bool(switched) and sum(each.isalnum() for each in text) >= SOMETHING
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        make_runs(home)
+        environment = {**os.environ, "MFTUI_HOME": folder}
+        measured: dict[str, Callable[[], tuple[float, float]]] = {
+            "mftui --help": lambda: command_seconds(["--help"], environment),
+            "mftui runs": lambda: command_seconds(["runs"], environment),
+            "explorer, first paint": lambda: first_paint_seconds(home, environment),
+        }
+        rows = []
+        for name, measure in measured.items():
+            measure()  # once before, for the disk's cache
+            walls, used = zip(*(measure() for _ in range(options.repeats)), strict=True)
+            rows.append(
+                {
+                    "what": name,
+                    "seconds": statistics.median(walls),
+                    "best": min(walls),
+                    "processor_seconds": statistics.median(used),
+                    "goal": GOALS[name],
+                }
+            )
+    if options.json:
+        print(json.dumps({"repeats": options.repeats, "load": os.getloadavg()[0], "rows": rows}, indent=2))
+        return
+    print(f"load average {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores, {options.repeats} repeats")
+    print(f"{'':24}{'median s':>10}{'best s':>10}{'cpu s':>10}{'goal s':>10}")
+    for row in rows:
+        numbers = (row["seconds"], row["best"], row["processor_seconds"], row["goal"])
+        print(f"{row['what']:24}" + "".join(f"{number:10.2f}" for number in numbers))
+
+
+if __name__ == "__main__":
+    main()

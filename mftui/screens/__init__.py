@@ -1,0 +1,1 @@
+"""The screens, one a file; each shows the same session its own way."""

@@ -1,0 +1,71 @@
+"""What all screens have in common: the bar of screens at the top, the footer, and access to the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+
+if TYPE_CHECKING:
+    from mftui.app import Explorer
+
+SCREENS = {"explore": "Explore", "sweep": "Sweep", "runs": "Runs", "presets": "Presets", "tour": "Tour"}
+"""mode → name, in the order of their number keys"""
+
+
+def key(keys: str, action: str, name: str, meaning: str, *, show: bool = True, display: str | None = None) -> Binding:
+    """A key with what `?` says of it."""
+    return Binding(keys, action, name, show=show, key_display=display, tooltip=meaning)
+
+
+class ScreenBar(Static):
+    """1 Explore  2 Sweep …; a click goes there."""
+
+    DEFAULT_CSS = "ScreenBar { height: 1; background: $panel; padding: 0 1; }"
+
+    def __init__(self, here: str) -> None:
+        names = (
+            f"[b reverse] {number} {name} [/]" if mode == here else f" {number} {name} "
+            for number, (mode, name) in enumerate(SCREENS.items(), 1)
+        )
+        super().__init__("mftui " + "".join(names))
+
+    def on_click(self, event: events.Click) -> None:
+        column = event.x - len("mftui ") - 1
+        for mode, name in SCREENS.items():
+            column -= len(name) + 4
+            if column < 0:
+                self.app.switch_mode(mode)
+                return
+
+
+class LabScreen(Screen[None]):
+    """Sub-classes fill the body, and `show` what is new in the session."""
+
+    AUTO_FOCUS = None  # letters are keys at once
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 (Textual declares it so)
+    mode = ""
+
+    @property
+    def lab(self) -> Explorer:
+        """The app."""
+        return cast("Explorer", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield ScreenBar(self.mode)
+        yield from self.body()
+        yield Footer(compact=True, show_command_palette=False)
+
+    def body(self) -> list[Widget]:
+        raise NotImplementedError
+
+    def show(self) -> None:
+        """Bring the screen up to date; called for each frame with news while it is the one shown, and on resuming."""
+
+    def on_screen_resume(self) -> None:
+        self.show()

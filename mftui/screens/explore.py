@@ -1,0 +1,392 @@
+"""The laboratory bench: a form at the left, the panes of one trial at the right, all at the same moment of the run."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+from textual.binding import BindingType
+from textual.containers import Grid, Horizontal
+from textual.widget import Widget
+
+from engine.spec.preset import Experiment
+from mftui.command import command_line
+from mftui.screens.base import LabScreen, key
+from mftui.views.alignment import Alignment
+from mftui.views.canvas_view import CanvasView
+from mftui.views.event_log import EventLog
+from mftui.views.form import Form
+from mftui.views.guesses import GuessesPane
+from mftui.views.losses import Losses
+from mftui.views.matrices import Matrices
+from mftui.views.pane import Pane
+from mftui.views.ranks import Ranks
+from mftui.views.singular_values import SingularValues
+from mftui.views.status import Status, StatusBar
+from mftui.views.trial import Look, TrialView, running_trial, trial_view
+
+LAYOUTS: dict[str, tuple[type[Pane], ...]] = {
+    "overview": (SingularValues, Losses, GuessesPane, Ranks),
+    "matrix": (SingularValues, Matrices, Alignment, Ranks),
+    "run": (SingularValues, Losses, GuessesPane, EventLog),
+    "all": (SingularValues, Losses, Ranks, GuessesPane, Matrices, Alignment, EventLog),
+}
+ZOOM = 2.0
+PAN = 0.25
+"""of the window"""
+JUMP = 20
+"""log points that shift makes of one"""
+RESTS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""seconds between two steps"""
+
+
+class ExploreScreen(LabScreen):
+    mode = "explore"
+    CSS = """
+    ExploreScreen #form { width: 44; }
+    ExploreScreen #body { height: 1fr; }
+    ExploreScreen #panes { grid-size: 2; grid-gutter: 0; width: 1fr; height: 1fr; }
+    ExploreScreen.-wide #body.-toggled #form { display: none; }
+    ExploreScreen.-narrow #form { display: none; width: 1fr; }
+    ExploreScreen.-narrow #body.-toggled #form { display: block; }
+    ExploreScreen.-narrow #body.-toggled #panes { display: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("r", "restart", "Run", "start a new run with what is in the form; a run that goes on is stopped"),
+        key("space", "pause", "Pause", "pause, or go on"),
+        key("full_stop", "step", "Step", "pause, and make one step of each method", display="."),
+        key("s", "stop", "Stop", "stop the run; it can be resumed"),
+        key(
+            "plus,equals_sign",
+            "learning_rate(2)",
+            "Rate",
+            "double the learning rate in flight",
+            show=False,
+            display="+",
+        ),
+        key("minus", "learning_rate(0.5)", "Rate", "halve the learning rate in flight", show=False, display="-"),
+        key("f", "form", "Form", "show or hide the form; escape leaves it"),
+        key("v", "layout", "Layout", "other panes"),
+        key("z", "zoom", "Zoom", "the chosen pane alone, and back"),
+        key("tab", "pane(1)", "Pane", "next pane", show=False),
+        key("shift+tab", "pane(-1)", "Pane", "previous pane", show=False),
+        key("left,h", "cursor(-1)", "Scrub", "back in time by a log point, with shift by twenty", display="←→"),
+        key("right,l", "cursor(1)", "Scrub", "", show=False),
+        key("shift+left,H", f"cursor(-{JUMP})", "Scrub", "", show=False),
+        key("shift+right,L", f"cursor({JUMP})", "Scrub", "", show=False),
+        key("home", "cursor_end(0)", "Start", "to the first log point", show=False),
+        key("end,escape", "leave", "Live", "back to the latest; leave the form; show all panes", show=False),
+        key("y", "log_y", "Log y", "the chosen pane on a log or a linear axis"),
+        key("x", "log_x", "Log x", "steps on a log or a linear axis", show=False),
+        key("i", "window_zoom(1)", "In", "zoom into the steps around the cursor", show=False),
+        key("o", "window_zoom(-1)", "Out", "zoom out", show=False),
+        key("comma", "window_pan(-1)", "Pan", "earlier steps", show=False, display=","),
+        key("semicolon", "window_pan(1)", "Pan", "later steps", show=False, display=";"),
+        key("0", "window_reset", "All", "all steps", show=False),
+        key("m", "smooth", "Smooth", "running medians, on or off", show=False),
+        key("n", "next_view", "View", "ranks pane: ranks, norms, layers, distances", show=False),
+        key("t", "theory", "Theory", "the singular values' predicted course, on or off"),
+        key("c", "copy", "Copy", "copy the command line that runs what is on the screen"),
+        key("left_square_bracket", "point(-1)", "Point", "previous or next sweep point", show=False, display="[ ]"),
+        key("right_square_bracket", "point(1)", "Point", "", show=False),
+        key("left_curly_bracket", "seed(-1)", "Seed", "previous or next seed", show=False, display="{ }"),
+        key("right_curly_bracket", "seed(1)", "Seed", "", show=False),
+        key("g", "follow", "Follow", "go back to the trial that is running", show=False),
+        key("D", "detach", "Detach", "leave, and let the run go on"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = Look()
+        self._status_bar = StatusBar()
+        self._panes: tuple[Pane, ...] = tuple(kind(id=kind.__name__.lower()) for kind in LAYOUTS["all"])
+        self._layout = "overview"
+        self._zoomed = False
+        self._rest = 0
+        self._pinned: tuple[int, int] | None = None
+        """sweep point and seed chosen by key; None follows the running trial"""
+
+    def body(self) -> list[Widget]:
+        self.form = Form(self.lab.experiment, id="form")
+        return [self._status_bar, Horizontal(self.form, Grid(*self._panes, id="panes"), id="body")]
+
+    def on_mount(self) -> None:
+        self._arrange()
+
+    def on_resize(self) -> None:
+        self._arrange()
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Sweep point and seed on the screen."""
+        live = self.lab.session.live
+        if self._pinned is not None:
+            return self._pinned
+        return running_trial(live) if live else (0, self.lab.experiment.points[0].problem.seed)
+
+    @property
+    def trial(self) -> TrialView | None:
+        live = self.lab.session.live
+        return trial_view(live, *self.shown) if live else None
+
+    @property
+    def visible_panes(self) -> list[Pane]:
+        return [pane for pane in self._panes if pane.display]
+
+    @property
+    def pane(self) -> Pane:
+        """The chosen one."""
+        return self.focused if isinstance(self.focused, Pane) and self.focused.display else self.visible_panes[0]
+
+    def show(self) -> None:
+        if not self.is_mounted:
+            return
+        self._status_bar.show(self._status())
+        trial, live = self.trial, self.lab.session.live
+        if trial is None or live is None:
+            return
+        look = replace(self.look, colored=not self.app.no_color)
+        for pane in self.visible_panes:
+            if isinstance(pane, EventLog):
+                pane.show_log(live)
+            else:
+                pane.show(trial, look)
+
+    def anew(self) -> None:
+        """Another run is on the screen."""
+        self._rest = 0
+        self._pinned, self.look = None, Look(theory=self.look.theory, log_x=self.look.log_x)
+        self.form.adopt(self.lab.experiment)
+
+    def _status(self) -> Status:
+        lab, live = self.lab, self.lab.session.live
+        experiment = live.experiment if live else lab.experiment
+        point, seed = self.shown
+        count, first = len(experiment.points), experiment.points[point].problem.seed
+        where = f"{experiment.label(point)} ({point + 1}/{count})" if experiment.over else "single point"
+        following = "following" if self._pinned is None else "g: follow the run"
+        moment = "" if self.look.cursor is None else f" · step {self.look.cursor:,.0f}, escape: latest"
+        return Status(
+            title=experiment.title,
+            state="failed" if lab.error else "stopping" if lab.session.stopping else live.state if live else "starting",
+            device=live.device if live else lab.session.device,
+            shown=f"{where} · seed {seed} ({seed - first + 1}/{experiment.seeds}) · {following}{moment}",
+            progress=live.progress if live else {},
+            message=lab.error or (live.message if live else ""),
+            dark=lab.current_theme.dark,
+            link=lab.link,
+        )
+
+    def _arrange(self) -> None:
+        """Panes of the layout: all side by side where there is room, else one at a time."""
+        if not self.is_mounted:
+            return
+        kinds = LAYOUTS[self._layout]
+        chosen = self.focused if isinstance(self.focused, Pane) else None
+        alone = self._zoomed or self.has_class("-narrow") or self.size.width < 110
+        members = [pane for pane in self._panes if isinstance(pane, kinds)]
+        if chosen not in members:
+            chosen = members[0]
+        for pane in self._panes:
+            pane.display = pane in members and (not alone or pane is chosen)
+        for number, pane in enumerate(members, 1):
+            pane.border_title = f"{pane.name_of_pane}" + (f" · {number}/{len(members)}, tab" if alone else "")
+        shown = 1 if alone else len(members)
+        grid = self.query_one("#panes", Grid)
+        columns = 1 if shown == 1 else 2 if shown <= 4 else 3
+        grid.styles.grid_size_columns = columns
+        grid.styles.grid_size_rows = -(-shown // columns)
+        self.show()
+
+    # --- the run -----------------------------------------------------------------------------------------------------
+
+    def action_restart(self) -> None:
+        if (experiment := self.form.check()) is None:
+            self.form.focus_wrong()
+            self.notify("the form has something that can't run; it says what", severity="error")
+            return
+        self.lab.begin(experiment)
+
+    async def on_form_applied(self) -> None:
+        """What can change in flight does, the rest begins anew."""
+        live, experiment = self.lab.session.live, self.form.check()
+        if live is not None and not live.over and experiment is not None:
+            rate = new_learning_rate(live.experiment, experiment)
+            if rate is not None:
+                await self.lab.ask("learning_rate", rate)
+                self.form.adopt(experiment)
+                return
+        self.action_restart()
+
+    async def action_pause(self) -> None:
+        live = self.lab.session.live
+        if live is not None and live.state in ("running", "paused"):
+            await self.lab.ask("pause" if live.state == "running" else "continue")
+        else:
+            self.notify("only a run that has begun and is not over can be paused")
+
+    async def action_step(self) -> None:
+        await self.lab.ask("step")
+
+    async def action_stop(self) -> None:
+        await self.lab.ask("stop")
+        self.show()
+
+    async def action_pace(self, by: int) -> None:
+        """One of `RESTS` more, or less."""
+        self._rest = min(max(0, self._rest + by), len(RESTS) - 1)
+        await self.lab.ask("rest", RESTS[self._rest])
+        self.notify(f"{RESTS[self._rest]:g} s of rest between two steps" if self._rest else "full speed", timeout=2)
+
+    def action_detach(self) -> None:
+        self.lab.leave_running()
+
+    # --- moments and windows -----------------------------------------------------------------------------------------
+
+    def action_cursor(self, by: int) -> None:
+        if (trial := self.trial) is None or len(trial.curve) < 2:
+            return
+        steps = trial.curve[:, 0]
+        row = self.look.row(steps) % len(steps) + by
+        at = None if row >= len(steps) else float(steps[max(0, row)])
+        self._look(replace(self.look, cursor=at))
+
+    def action_cursor_end(self, row: int) -> None:
+        if (trial := self.trial) is not None and len(trial.curve):
+            self._look(replace(self.look, cursor=float(trial.curve[row, 0])))
+
+    def on_canvas_view_pointed(self, event: CanvasView.Pointed) -> None:
+        trial = self.trial
+        if trial is None or isinstance(self.pane, GuessesPane) or not len(trial.curve):
+            return
+        steps = trial.curve[:, 0]
+        self._look(replace(self.look, cursor=float(steps[np.abs(steps - event.x).argmin()])))
+
+    def action_window_zoom(self, by: int) -> None:
+        if (trial := self.trial) is None or not len(trial.curve):
+            return
+        end = float(trial.curve[-1, 0]) or 1.0
+        low, high = self.look.window or (0.0, end)
+        middle = self.look.cursor if self.look.cursor is not None else (low + high) / 2
+        half = (high - low) / 2 * (1 / ZOOM if by > 0 else ZOOM)
+        window = (max(0.0, middle - half), min(end, middle + half))
+        self._look(replace(self.look, window=None if window == (0.0, end) else window))
+
+    def action_window_pan(self, by: int) -> None:
+        if self.look.window is not None:
+            low, high = self.look.window
+            shift = max(-low, by * PAN * (high - low))
+            self._look(replace(self.look, window=(low + shift, high + shift)))
+
+    def action_window_reset(self) -> None:
+        self._look(replace(self.look, window=None))
+
+    def action_log_x(self) -> None:
+        self._look(replace(self.look, log_x=not self.look.log_x))
+
+    def action_log_y(self) -> None:
+        if self.pane.can_log_y:
+            self.pane.log_y = not self.pane.log_y
+            self.show()
+
+    def action_smooth(self) -> None:
+        self._look(replace(self.look, smoothed=not self.look.smoothed))
+
+    def action_theory(self) -> None:
+        self._look(replace(self.look, theory=not self.look.theory))
+
+    def action_next_view(self) -> None:
+        self.query_one(Ranks).next_view()
+        self.show()
+
+    def _look(self, look: Look) -> None:
+        self.look = look
+        self.show()
+
+    # --- panes -------------------------------------------------------------------------------------------------------
+
+    def action_pane(self, by: int) -> None:
+        members = [pane for pane in self._panes if isinstance(pane, LAYOUTS[self._layout])]
+        chosen = members[(members.index(self.pane) + by) % len(members)] if self.focused else members[0]
+        chosen.display = True
+        chosen.focus()
+        self.call_after_refresh(self._arrange)
+
+    def action_layout(self) -> None:
+        names = list(LAYOUTS)
+        self._layout = names[(names.index(self._layout) + 1) % len(names)]
+        self._zoomed = False
+        self._arrange()
+
+    def action_zoom(self) -> None:
+        chosen = self.pane
+        self._zoomed = not self._zoomed
+        chosen.focus()
+        self.call_after_refresh(self._arrange)
+
+    def action_form(self) -> None:
+        self.query_one("#body").toggle_class("-toggled")
+        if self.form.display:
+            self.form.focus_first()
+        else:
+            self.set_focus(None)
+
+    def action_leave(self) -> None:
+        """One thing after the other: the form, the moment, the zoom."""
+        if self.focused is not None and not isinstance(self.focused, Pane):
+            self.set_focus(None)
+            if self.has_class("-narrow"):
+                self.query_one("#body").remove_class("-toggled")
+        elif self.look.cursor is not None:
+            self._look(replace(self.look, cursor=None))
+        elif self._zoomed:
+            self._zoomed = False
+            self._arrange()
+        else:
+            self.set_focus(None)
+            self._look(replace(self.look, window=None))
+
+    def action_copy(self) -> None:
+        if (live := self.lab.session.live) is None:
+            return
+        line = shlex.join(command_line(live.run))
+        self.app.copy_to_clipboard(line)
+        self.notify(line, title="copied")
+
+    # --- trials ------------------------------------------------------------------------------------------------------
+
+    def action_point(self, by: int) -> None:
+        experiment = self.lab.experiment
+        point, seed = self.shown
+        offset = seed - experiment.points[point].problem.seed
+        point = (point + by) % len(experiment.points)
+        self._pinned = (point, experiment.points[point].problem.seed + offset)
+        self.show()
+
+    def action_seed(self, by: int) -> None:
+        experiment = self.lab.experiment
+        point, seed = self.shown
+        first = experiment.points[point].problem.seed
+        self._pinned = (point, first + (seed - first + by) % experiment.seeds)
+        self.show()
+
+    def action_follow(self) -> None:
+        self._pinned = None
+        self.show()
+
+
+def new_learning_rate(old: Experiment, new: Experiment) -> float | None:
+    """The learning rate of `new`, if that is a number and all it has of its own; None otherwise."""
+    rates = {point.gd.learning_rate for point in new.points}
+    rate = rates.pop()
+    if rates or not isinstance(rate, float) or len(old.points) != len(new.points):
+        return None
+    as_new = [
+        point.model_copy(update={"gd": point.gd.model_copy(update={"learning_rate": rate})}) for point in old.points
+    ]
+    same = (as_new, old.methods, old.seeds) == (list(new.points), new.methods, new.seeds)
+    return rate if same and list(old.points) != list(new.points) else None

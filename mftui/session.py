@@ -1,0 +1,88 @@
+"""The run on the screen, and the spare worker that waits for the next one. Knows nothing of widgets."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.runs.control import Kind
+from engine.runs.directory import RunDirectory
+from engine.runs.launch import Spare
+from engine.spec.preset import Experiment
+from mftui.live import LiveRun
+
+STOP_SECONDS = 2.0
+"""how long a worker may take to stop before we go on without it"""
+
+
+class Session:
+    """One run at a time; starting another stops it, but a run that is only watched goes on."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.live: LiveRun | None = None
+        self.stopping = False
+        self._ours = False
+        self._spare: Spare | None = None
+        self._starting = asyncio.Lock()
+
+    async def start(self, experiment: Experiment) -> None:
+        """Raises `RunError` or OSError if the run can't be made or started."""
+        async with self._starting:
+            await self._leave()
+            run = await asyncio.to_thread(RunDirectory.create, experiment, self.device, urgent=True)
+            spare, self._spare = self._spare, None
+            self.live = await asyncio.to_thread(LiveRun.start, run, spare)
+            self._ours = True
+
+    async def go_on(self, run: RunDirectory) -> None:
+        """Resume a run that was stopped or died. Raises `RunError` or OSError."""
+        async with self._starting:
+            await self._leave()
+            self.live = await asyncio.to_thread(LiveRun.start, run)
+            self._ours = True
+
+    async def watch(self, run: RunDirectory) -> None:
+        """Show a run that somebody else started, or that is over."""
+        async with self._starting:
+            await self._leave()
+            self.live, self._ours = LiveRun(run), False
+            await asyncio.to_thread(self.live.poll)
+
+    def keep_spare(self) -> None:
+        """Have a worker ready for the next start: it has loaded what takes seconds."""
+        if self._spare is None:
+            self._spare = Spare()
+
+    async def ask(self, kind: Kind, value: float | None = None) -> None:
+        """Raises `ControlError` if the worker refuses, OSError if it can't be reached."""
+        if self.live is not None and not self.live.over:
+            self.stopping = kind == "stop"
+            await asyncio.to_thread(self.live.ask, kind, value)
+
+    def poll(self) -> bool:
+        """Read what is new; True if anything was."""
+        if self.live is None or not self.live.poll():
+            return False
+        if self.live.over:
+            self.stopping = False
+        return True
+
+    def detach(self) -> None:
+        """From here on the run goes on whatever becomes of this session."""
+        self._ours = False
+
+    async def close(self) -> None:
+        """Stop what was started here."""
+        async with self._starting:
+            if self._spare is not None:
+                self._spare.dismiss()
+            await self._leave()
+
+    async def _leave(self) -> None:
+        live = self.live
+        if live is None or live.over or not self._ours:
+            return
+        await self.ask("stop")
+        await asyncio.to_thread(live.wait, STOP_SECONDS)
+        live.poll()
+        self.stopping = False

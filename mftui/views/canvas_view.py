@@ -1,0 +1,98 @@
+"""A widget that shows a plot or a heatmap, and sends only the cells that changed."""
+
+from __future__ import annotations
+
+import locale
+from functools import cache
+
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from mftui.canvas import Frame, Glyphs, Heatmap, Plot, changed_spans, draw, draw_heatmap, layout
+from mftui.views.roles import rich_style
+
+
+@cache
+def glyphs() -> Glyphs:
+    """Braille where the locale can say it, else ASCII."""
+    return Glyphs.BRAILLE if "utf" in locale.getpreferredencoding(False).lower() else Glyphs.ASCII
+
+
+class CanvasView(Widget):
+    """Shows the latest drawing it was given."""
+
+    DEFAULT_CSS = "CanvasView { height: 1fr; width: 1fr; }"
+
+    class Pointed(Message):
+        """The mouse is held over an x of the plot."""
+
+        def __init__(self, x: float) -> None:
+            self.x = x
+            super().__init__()
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.drawing: Plot | Heatmap | None = None
+        self.frame: Frame | None = None
+        self._strips: dict[int, Strip] = {}
+
+    def show(self, drawing: Plot | Heatmap) -> None:
+        self.drawing = drawing
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def render_line(self, y: int) -> Strip:
+        if self.frame is None or y >= self.frame.height:
+            return Strip.blank(self.size.width, self.rich_style)
+        if y not in self._strips:
+            dark, base = self.app.current_theme.dark, self.rich_style
+            runs = self.frame.runs(y)
+            segments = [Segment(text, base + rich_style(style, dark)) for text, style in runs]
+            self._strips[y] = Strip(segments, self.frame.width)
+        return self._strips[y].adjust_cell_length(self.size.width, self.rich_style)
+
+    def notify_style_update(self) -> None:
+        self._strips.clear()
+        super().notify_style_update()
+
+    def _draw(self) -> None:
+        if self.drawing is None or not self.size:
+            return
+        before, (width, height) = self.frame, self.size
+        if isinstance(self.drawing, Plot):
+            keep = before.legend if before else None
+            self.frame = draw(self.drawing, width, height, glyphs(), keep_legend=keep)
+        else:
+            self.frame = draw_heatmap(self.drawing, width, height, glyphs(), colored=not self.app.no_color)
+        spans = changed_spans(before, self.frame)
+        for span in spans:
+            self._strips.pop(span.row, None)
+        if before is None or (before.width, before.height) != (width, height):
+            self._strips.clear()
+            self.refresh()
+        elif spans:
+            self.refresh(*(Region(span.first, span.row, span.end - span.first, 1) for span in spans))
+
+    # --- mouse -------------------------------------------------------------------------------------------------------
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self.capture_mouse()
+        self._point(event.x)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if event.button:
+            self._point(event.x)
+
+    def on_mouse_up(self) -> None:
+        self.release_mouse()
+
+    def _point(self, column: int) -> None:
+        if isinstance(self.drawing, Plot):
+            placed = layout(self.drawing, *self.size, glyphs())
+            self.post_message(self.Pointed(placed.x_at(self.drawing.x, column)))

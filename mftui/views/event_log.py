@@ -1,0 +1,41 @@
+"""What happened to the run, the latest below."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rich.text import Text
+from textual.containers import VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Static
+
+from mftui.live import LiveRun
+from mftui.views.pane import Pane
+from mftui.views.trial import Look, TrialView
+
+
+class EventLog(Pane):
+    DEFAULT_CSS = "EventLog Static { height: auto; padding: 0 1; }"
+    name_of_pane = "events"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._lines = Static(markup=False)
+        self._scroll = VerticalScroll(self._lines, can_focus=False)
+        self._shown: tuple[str, int, float] | None = None
+
+    def content(self) -> list[Widget]:
+        return [self._scroll]
+
+    def show(self, trial: TrialView, look: Look) -> None:
+        """The log is the run's, not a trial's: see `show_log`."""
+
+    def show_log(self, live: LiveRun) -> None:
+        latest = live.log[-1][0] if live.log else 0.0
+        key = (live.run.name, len(live.log), latest)
+        if key == self._shown:
+            return
+        self._shown = key
+        lines = (f"{datetime.fromtimestamp(time):%H:%M:%S}  {line}" for time, line in live.log)
+        self._lines.update(Text("\n".join(lines)))
+        self._scroll.scroll_end(animate=False)
