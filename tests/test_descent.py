@@ -209,6 +209,20 @@ def test_when_every_data_set_has_diverged_the_rest_of_the_steps_is_not_run() -> 
     assert max(row[2] for row in rows) < 1_000
 
 
+def test_each_data_set_ends_at_its_first_log_point_under_the_loss_asked_for_with_the_rows_it_would_have_had() -> None:
+    fields: dict[str, Any] = {"learning_rate": 0.2, "init_scale": 0.5, "steps": 20_000, "log_every": 20}
+    rows, _ = _run(**fields)
+    ended, results = _run(**fields, stop_below=1e-4)
+    assert len(ended) < len(rows)
+    for seed, result in zip(SEEDS, results, strict=True):
+        mine = [row for row in ended if row[1] == seed]
+        whole = [row for row in rows if row[1] == seed]
+        assert mine == whole[: len(mine)]
+        assert mine[-1][3] < 1e-4 <= mine[-2][3]
+        assert (result.training_loss, result.generalization_loss) == (mine[-1][3], mine[-1][4])
+    assert len({len([row for row in ended if row[1] == seed]) for seed in SEEDS}) > 1
+
+
 def test_small_initial_weights_learn_the_singular_values_one_after_another() -> None:
     """At depth 3 the first is past a third of its final value while the second is under a tenth of its own."""
     rows, _ = _run(

@@ -52,6 +52,10 @@ class DescentState:
     """per run: step, training and generalization loss of the last logged row that was finite"""
     diverged: tuple[float | None, ...]
     """per run: the learning rate at which its loss was found not to be finite; None as long as it is"""
+    ended: tuple[bool, ...]
+    """per run: whether its training loss came under `gd.stop_below`; what it does afterwards is of no account"""
+    final: Float[Tensor, "run parameter"]
+    """the weights of the runs that have ended, where they did"""
     observed: Observed
     """what `engine.descent.observer` keeps of earlier log points"""
 
@@ -132,6 +136,8 @@ class Descent:
             marks=(Mark(0, weights, rates),),
             last_finite=(None,) * count,
             diverged=(None,) * count,
+            ended=(False,) * count,
+            final=weights,
             observed=self._observer.init(),
         )
         return self._log(replace(state, observed=self._observer.predict(state.observed, state.marks, math.inf)))
@@ -156,8 +162,8 @@ class Descent:
         return state.step
 
     def fraction(self, state: DescentState) -> float:
-        """Of the steps; once every run has diverged, there is nothing left to do. A step is done when it is logged."""
-        if all(rate is not None for rate in state.diverged):
+        """Of the steps; nothing is left to do once every run has diverged or ended. A step is done when logged."""
+        if all(rate is not None or ended for rate, ended in zip(state.diverged, state.ended, strict=True)):
             return 1.0
         return (state.step - bool(state.marks)) / self._total
 
@@ -177,7 +183,8 @@ class Descent:
         events: list[Event] = []
         settings = self._points[result.point].problem
         if settings.kind == "ratings" and settings.rows * settings.columns <= MOST_SHOWN_ENTRIES:
-            left, right = self._last_product(state.weights[run : run + 1])
+            weights = state.final if state.ended[run] else state.weights
+            left, right = self._last_product(weights[run : run + 1])
             problem = self._problem.one(run // len(self._points))
             events.append(Recovered(result.point, result.seed, *ratings_tables(problem, (left @ right.mT)[0])))
         return [*events, Finished(result)]
@@ -246,19 +253,33 @@ class Descent:
         table = measured.tolist()
         shown: list[list[bool]] = []
         rows: list[list[float]] = []
-        last_finite, diverged = list(state.last_finite), list(state.diverged)
-        runs = self.runs
+        last_finite, diverged, ended = list(state.last_finite), list(state.diverged), list(state.ended)
+        final = state.final
         for mark, values_of_runs in zip(state.marks, table, strict=True):
+            shown.append([False] * len(self.runs))
             for run, (finite, *values) in enumerate(values_of_runs):
-                if diverged[run] is None:
-                    rows.append([*runs[run], mark.step, *values])
-                if finite:
-                    last_finite[run] = (mark.step, values[0], values[1])
-                elif diverged[run] is None:
+                if diverged[run] is not None or ended[run]:
+                    continue
+                rows.append([*self.runs[run], mark.step, *values])
+                shown[-1][run] = bool(finite)
+                if not finite:
                     diverged[run] = float(mark.rates.of_run[run])
-            shown.append([rate is None for rate in diverged])
+                    continue
+                last_finite[run] = (mark.step, values[0], values[1])
+                if values[0] < self._settings.stop_below:
+                    ended[run] = True
+                    final = final.clone()
+                    final[run] = mark.weights[run]
         observed, events = self._observer.look(state.observed, replace(look, shown=shown))
-        state = replace(state, marks=(), last_finite=tuple(last_finite), diverged=tuple(diverged), observed=observed)
+        state = replace(
+            state,
+            marks=(),
+            last_finite=tuple(last_finite),
+            diverged=tuple(diverged),
+            ended=tuple(ended),
+            final=final,
+            observed=observed,
+        )
         return state, [Rows("gd", rows), *events]
 
     def _measure(self, of_steps: Sequence[Mark]) -> tuple[Float[Tensor, "mark run column"], Look]:

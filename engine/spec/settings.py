@@ -118,6 +118,8 @@ class GDSettings(Section):
     """number of steps"""
     log_every: Count = 100
     """steps between two logged rows (losses and singular values)"""
+    stop_below: Annotated[float, Ge(0.0)] = 0.0
+    """end at the first log point whose training loss is under this; 0: never before the last step"""
     predict_from: Annotated[Whole, Ge(-1)] = -1
     """compare the singular values with theory (linear, gradient_descent): their speed at each log point, and their
     course as predicted from this step on; -1: don't"""
