@@ -14,6 +14,9 @@ HEAD = """# Presets
 
 One experiment is one TOML file. `mftui presets validate FILE` checks it. This page is made by `python docs/presets.py`.
 
+A preset goes by its name, `mftui run quick-start`, or by its path, `mftui run ./mine.toml`. A name is looked for among
+the shipped presets first, then among your own in `$MFTUI_HOME/presets`, where the explorer's screen of presets saves.
+
 At the top level: `title`; `about`, what to look for; `methods`, a list of methods ("gd", "prior" and "gnc" unless
 given); `seeds`, the number of data sets (of inits and guesses, where a file has the one data set); `extends`, the name
 of a preset, or the path of a file, that this one starts from: tables are merged, lists and single values replaced.

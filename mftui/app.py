@@ -15,6 +15,7 @@ from engine.runs.catalog import RunError
 from engine.runs.control import ControlError, Kind
 from engine.runs.directory import RunDirectory
 from engine.spec.preset import Experiment
+from mftui.keymap import KeymapError, load_keymap
 from mftui.screens.base import SCREENS, LabScreen, key
 from mftui.screens.explore import ExploreScreen
 from mftui.session import Session
@@ -29,10 +30,40 @@ LINK_SECONDS = 1.0
 """between two readings of frames and bytes a second"""
 
 
+def _sweep_screen() -> Screen[Any]:
+    from mftui.screens.sweep import SweepScreen
+
+    return SweepScreen()
+
+
+def _runs_screen() -> Screen[Any]:
+    from mftui.screens.runs import RunsScreen  # here, as the others: the first picture does without
+
+    return RunsScreen()
+
+
+def _presets_screen() -> Screen[Any]:
+    from mftui.screens.presets import PresetsScreen
+
+    return PresetsScreen()
+
+
+def _tour_screen() -> Screen[Any]:
+    from mftui.screens.tour import TourScreen
+
+    return TourScreen()
+
+
 class Explorer(App[None]):
     TITLE = "mftui"
     CSS = "Explorer { background: $background; }"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {"explore": ExploreScreen}
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "explore": ExploreScreen,
+        "sweep": _sweep_screen,
+        "runs": _runs_screen,
+        "presets": _presets_screen,
+        "tour": _tour_screen,
+    }
     DEFAULT_MODE = "explore"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -63,10 +94,18 @@ class Explorer(App[None]):
         frames = LOW_BANDWIDTH_FRAMES if self._low_bandwidth else FRAMES_A_SECOND
         self.set_interval(1 / frames, self._frame)
         self.set_interval(LINK_SECONDS, self._read_link)
+        try:
+            self.set_keymap(load_keymap())
+        except KeymapError as error:
+            self.notify(str(error), severity="error")
         self.theme_changed_signal.subscribe(self, lambda _: self._show())
-        self.begin(self.experiment)
+        self.call_after_refresh(self.begin, self.experiment)  # the first picture does not wait for it
 
     def on_ready(self) -> None:
+        sys.setswitchinterval(0.001)  # 5 ms, Python's default, is what a key waits for while numbers are read
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
         gc.collect()
         gc.freeze()  # or each full collection goes through every import and widget: a pause of 90 ms
 
@@ -164,7 +203,3 @@ class Explorer(App[None]):
                     call = lambda action=each.action, place=owner: place.run_action(action)  # noqa: E731
                     yield SystemCommand(each.description, each.tooltip, call)
 
-
-def prepare_terminal() -> None:
-    """Before the app: 5 ms, Python's default, is what a key waits for while numbers are read."""
-    sys.setswitchinterval(0.001)

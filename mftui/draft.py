@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import tomlkit
-
 from engine.spec.preset import Experiment, PresetError, parse
-from engine.spec.settings import SECTIONS, fields
+from engine.spec.relevance import METHODS_KEY, highest, idle
+from engine.spec.settings import fields
 
 OVER = "sweep.over"
 SEEDS = "seeds"
+DEVICE = "device"
+_TOP = (SEEDS, OVER, DEVICE)
+"""what is no field of a section"""
 
 
 class Draft:
-    """Texts by dotted field name, and "seeds" and "sweep.over". The swept field's text is the list of its values."""
+    """Texts by dotted field name, and "seeds", "sweep.over", "device". The swept field's is the list of its values."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._experiment = experiment
+    def __init__(self, experiment: Experiment, device: str = "auto") -> None:
+        self.experiment = experiment
+        """what changes are measured against"""
         self.texts: dict[str, str] = {}
         for key, field in fields().items():
             section, name = key.split(".")
@@ -29,7 +32,8 @@ class Draft:
             self.texts[key] = to_text(list(experiment.values) if key == experiment.over else given)
         self.texts[SEEDS] = str(experiment.seeds)
         self.texts[OVER] = experiment.over or ""
-        self._untouched = dict(self.texts)
+        self.texts[DEVICE] = device
+        self.untouched = dict(self.texts)
 
     @property
     def over(self) -> str:
@@ -38,32 +42,67 @@ class Draft:
 
     @property
     def changed(self) -> bool:
-        return self.texts != self._untouched
+        return self.texts != self.untouched
+
+    def edit(self, key: str, text: str) -> None:
+        """Give a field another text. A field that is no longer swept keeps the first of its values."""
+        before = self.over
+        self.texts[key] = text
+        if key == OVER and before not in ("", self.over):
+            self.texts[before] = self.texts[before].split(",")[0].strip("[ ]")
+        if key == OVER and self.over == self.experiment.over:
+            self.texts[self.over] = self.untouched[self.over]
 
     def check(self) -> tuple[Experiment | None, dict[str, str]]:
         """The experiment, or for each field at fault the engine's sentence; "" is for what belongs to no field."""
-        if not self.changed:
-            return self._experiment, {}
-        name = self._experiment.name
+        if all(text == self.untouched[key] for key, text in self.texts.items() if key != DEVICE):
+            return self.experiment, {}
+        import tomlkit  # here: the first picture does without
+
+        name = self.experiment.name
         try:
             return replace(parse(tomlkit.dumps(self._document()), name), name=name), {}
         except PresetError as error:
             return None, dict(self._blame(problem.removeprefix(f"{name}: ")) for problem in reversed(error.problems))
 
+    def idle(self) -> dict[str, str]:
+        """Fields that have no say, given the others → why."""
+        reasons = idle(self._values())
+        reasons.pop(self.over, None)
+        return reasons
+
+    def highest(self, key: str) -> int | None:
+        """The most that a field may be, given the others; None for no limit."""
+        return highest(key, self._values())
+
+    def _values(self) -> dict[str, Sequence[Any]]:
+        values: dict[str, Sequence[Any]] = {METHODS_KEY: self.experiment.methods}
+        for key in self.texts:
+            value = self._value(key)
+            values[key] = value if isinstance(value, list) else [value]
+        return values
+
+    def _value(self, key: str) -> Any:
+        text = self.texts[key]
+        is_text = key in fields() and fields()[key].annotation is str and "," not in text
+        return text.strip() if is_text else to_value(text)
+
     def _document(self) -> dict[str, Any]:
-        document: dict[str, Any] = copy.deepcopy(dict(self._experiment.document))
+        document: dict[str, Any] = copy.deepcopy(dict(self.experiment.document))
         document.pop("sweep", None)
+        idle = self.idle()
         for key, text in self.texts.items():
-            if key in (SEEDS, OVER):
+            if key in _TOP:
                 continue
             section, name = key.split(".")
-            if key == self.over:
+            refused = section == "problem" and key in idle  # the engine wants such fields left out, the others not
+            if key == self.over or refused:
                 document.get(section, {}).pop(name, None)
-            elif text != self._untouched[key] or key == self._experiment.over:
-                document.setdefault(section, {})[name] = to_value(text)
+            elif text != self.untouched[key] or key == self.experiment.over:
+                document.setdefault(section, {})[name] = self._value(key)
         document["seeds"] = to_value(self.texts[SEEDS])
         if self.texts[OVER]:
-            values = to_value(self.texts[self.over]) if self.over else []
+            values = self._value(self.over) if self.over else []
             document["sweep"] = {"over": self.texts[OVER], "values": values if isinstance(values, list) else [values]}
         return document
 
@@ -90,11 +129,3 @@ def to_value(text: str) -> Any:
     if "," in text:
         return [to_value(part) for part in text.strip().removesuffix(",").split(",")]
     return text.strip()
-
-
-def sections() -> Mapping[str, list[str]]:
-    """Heading → keys, in the order of the form: the model first, it is what one plays with."""
-    first = ("model", "problem", "gd", "gnc")
-    listed = {name: [key for key in fields() if key.startswith(f"{name}.")] for name in first}
-    listed.update({name: [key for key in fields() if key.startswith(f"{name}.")] for name in SECTIONS})
-    return {**listed, "sweep": [OVER, SEEDS]}

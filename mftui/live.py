@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from engine.events import Recovered
 from engine.results import TrialResult, trial_of
 from engine.runs import control
-from engine.runs.catalog import OVER, STATE_AFTER, State
+from engine.runs.catalog import OVER, STATE_AFTER, State, waits_for_job
 from engine.runs.directory import RunDirectory
-from engine.runs.launch import EXIT_STORE_FULL, Spare, start_worker
+from engine.runs.launch import Spare, start_worker
+from engine.runs.process import EXIT_STORE_FULL
 from engine.spec.preset import Experiment
 from engine.spec.settings import METHOD_LABELS, METHODS, Method
 
@@ -208,7 +209,7 @@ class LiveRun:
             self.ask("stop")
 
     def learning_rate(self, point: int) -> float | None:
-        """Of gradient descent at a sweep point: as last set in flight, else as the preset says; None if that is auto."""
+        """Of gradient descent at a sweep point: as last set in flight, else as the preset says; None if auto."""
         given = self.experiment.points[point].gd.learning_rate
         return self._rate if self._rate is not None else given if isinstance(given, float) else None
 
@@ -228,7 +229,7 @@ class LiveRun:
     def _is_alive(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
-        return self.run.is_alive()
+        return self.run.is_alive() or waits_for_job(self.run.path)
 
     def _why_it_died(self) -> str:
         """Why a worker is gone that said nothing in its events."""
@@ -264,8 +265,9 @@ class LiveRun:
             case "started":
                 self.state = "starting"
             case "device":
+                self.message = ""
                 self.device = event["device"]
-            case "failed":
+            case "failed" | "queued":
                 self.message = event["message"]
             case "learning_rate":
                 self._rate = float(event["value"])

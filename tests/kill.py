@@ -2,8 +2,8 @@
 
     python -m tests.kill [--kills 500] [--seed 0]
 
-Each worker is a fork of this process, so that torch is imported once; no thread is started before a fork. A round is one
-run; rounds follow until there were enough kills. Exit status 1 if a number differs, or a committed row is lost.
+Each worker is a fork of this process, so that torch is imported once; no thread is started before a fork. A round is
+one run; rounds follow until there were enough kills. Exit status 1 if a number differs, or a committed row is lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import engine.runs.run
 from engine.runs import lane, worker
 from engine.runs.directory import RunDirectory
 from tests.runs import make_run, results_of, tables_of

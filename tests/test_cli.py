@@ -123,8 +123,8 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(mftui: Command, tmp
 
 def test_a_run_that_is_going_on_elsewhere_is_not_resumed(mftui: Command, tmp_path: Path) -> None:
     run = RunDirectory.create(preset.load(tiny(tmp_path), LONG), "cpu", tmp_path / "run")
-    hold = "import sys, time; from engine.runs.directory import RunDirectory; from pathlib import Path\n"
-    hold += "held = RunDirectory.open(Path(sys.argv[1])).hold(); print(flush=True); sys.stdin.read()"
+    hold = "import sys; from engine.runs.catalog import hold; from pathlib import Path\n"
+    hold += "held = hold(Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-P", "-c", hold, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:

@@ -25,7 +25,8 @@ from engine.runs.directory import RunDirectory
 from engine.runs.environment import devices
 from engine.runs.files import from_json, write_atomically
 from engine.runs.lane import finished_trials
-from engine.runs.launch import EXIT_STORE_FULL, PYTHON_M, check_device, start_worker
+from engine.runs.launch import check_device, start_worker
+from engine.runs.process import EXIT_STORE_FULL, PYTHON_M
 from engine.runs.store import Writer
 from engine.spec import preset
 from mftui.live import LiveRun

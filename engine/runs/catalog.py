@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
-
-from engine.runs import lock
+from engine.home import home_directory as home_directory
+from engine.runs import jobs, lock
 from engine.runs.files import from_json, to_json, write_atomically
 
 FORMAT = 2
@@ -70,12 +69,6 @@ class Entry:
         return self.path.name
 
 
-def home_directory() -> Path:
-    """`$MFTUI_HOME`, else the user's data directory."""
-    home = os.environ.get("MFTUI_HOME")
-    return Path(home) if home else platformdirs.user_data_path("mftui", appauthor=False)
-
-
 def runs_directory() -> Path:
     """Where runs go unless --out says otherwise."""
     return home_directory() / "runs"
@@ -126,6 +119,31 @@ def entries(folder: Path | None = None) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.started, reverse=True)
 
 
+class History:
+    """The same, again and again: a run that is over is read once more only when its folder has changed."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._known: dict[Path, tuple[int, Entry]] = {}
+        """entries of runs that are over, with the folders' times of change in nanoseconds"""
+
+    def entries(self) -> list[Entry]:
+        """As the function of that name."""
+        before, self._known = self._known, {}
+        found = []
+        for path in _folders(self._folder or runs_directory()):
+            with suppress(OSError):
+                changed = path.stat().st_mtime_ns  # first: what changes while it is read is read again
+                known = before.get(path)
+                entry = known[1] if known and known[0] == changed else look(path)
+                if entry is None:
+                    continue
+                found.append(entry)
+                if entry.state in OVER and not is_alive(path):
+                    self._known[path] = changed, entry
+        return sorted(found, key=lambda entry: entry.started, reverse=True)
+
+
 def look(path: Path) -> Entry | None:
     """One run's entry; None if its run.json can't be read."""
     try:
@@ -156,7 +174,13 @@ def state(path: Path) -> State:
         last = STATE_AFTER.get(str(event.get("event")), last)
     if last in OVER:
         return last if last != "interrupted" or not is_alive(path) else "starting"
-    return last if is_alive(path) else "interrupted"
+    return last if is_alive(path) or (last == "queued" and waits_for_job(path)) else "interrupted"
+
+
+def waits_for_job(path: Path) -> bool:
+    """Whether a run was given to a cluster, whose scheduler still has its job."""
+    events = _last_events(path)
+    return bool(events) and events[-1].get("event") == "queued" and jobs.has_job(path, events[-1])
 
 
 def _device(path: Path) -> str:
@@ -178,6 +202,21 @@ def is_alive(path: Path) -> bool:
         return time.time() - (path / "lock").stat().st_mtime < DEAD_AFTER_SECONDS
     except OSError:
         return False
+
+
+def hold(path: Path) -> lock.Lock:
+    """Lead a run until this process ends. Raises `RunError` if it is none, or naming the holder if another leads it."""
+    if not (path / "run.json").is_file():
+        raise RunError(f"{path}: no run here")
+    try:
+        held = lock.Lock(path / "lock")
+    except OSError as error:
+        raise RunError(f"{path.name}: can't be locked: {error.strerror}") from None
+    if not held.acquire(lock.LEADER):
+        holder = lock.holder(path / "lock", lock.LEADER)
+        held.close()
+        raise RunError(f"{path.name}: already running, held by process {holder}")
+    return held
 
 
 def last_sign(path: Path) -> float:

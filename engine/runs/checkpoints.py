@@ -7,6 +7,7 @@ damaged, the one before it serves.
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,9 @@ from engine.runs.files import from_json, to_json, write_atomically
 
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d{4,})-(\d{6,})\.(json|safetensors)")
+
+
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 class CheckpointError(Exception):
@@ -67,11 +71,27 @@ class Checkpoints:
         self._next += 1
         self._delete(self._next - KEPT)
 
-    def load(self, complain: Callable[[str], None]) -> Checkpoint | None:
-        """The latest one that is whole; None if none is. Each one passed over is complained of."""
-        for number in sorted(self._numbers(), reverse=True):
+    def load(
+        self, complain: Callable[[str], None], in_store: Mapping[str, tuple[int, str]] | None = None
+    ) -> Checkpoint | None:
+        """The latest one that is whole; None if none is. Each one passed over is complained of.
+
+        `in_store`: how many rows of each table there are, and the file they end in. One that counts on more is no use.
+        """
+        numbers = sorted(self._numbers(), reverse=True)
+        if numbers and not os.path.lexists(self._path(numbers[0], "json")):
+            numbers.pop(0)  # the process died between the two files: it is not damaged, it never was one
+        for number in numbers:
             try:
-                return self._read(number)
+                found = self._read(number)
+                for table, count in found.rows.items() if in_store is not None else ():
+                    there, file = (in_store or {}).get(table, (0, ""))
+                    if there < count:
+                        raise CheckpointError(
+                            f"{file or table}: damaged, only {there} of {table}'s first {count} rows can be read; "
+                            f"{self._path(number, 'json').name} is passed over"
+                        )
+                return found
             except CheckpointError as error:
                 complain(str(error))
         return None
@@ -96,7 +116,7 @@ class Checkpoints:
                 state=_state(content["state"], tensors, self._classes, self._device),
                 rows=content["rows"],
             )
-        except (OSError, ValueError, TypeError, KeyError, RecursionError, safetensors.SafetensorError) as error:
+        except (*_UNREADABLE, safetensors.SafetensorError) as error:
             raise CheckpointError(f"{path.name}: can't be read: {error}") from error
 
     def _path(self, number: int, kind: str) -> Path:

@@ -165,9 +165,9 @@ def _work(run: RunDirectory, preempted: int) -> tuple[list[int], int]:
         if came:  # before there was a worker to tell
             worker.terminate()
         status = worker.wait()
-        if signal.SIGTERM in came and catalog.state(run.path) != "finished":
-            _linger(lambda: bool({preempted, signal.SIGINT} & set(came)))
-        control.forget_requests(run.path)  # whoever asks from here on, asks the next worker
+    control.forget_requests(run.path)  # whoever asks from here on, asks the next worker
+    if signal.SIGTERM in came and catalog.state(run.path) != "finished":
+        _linger(lambda: bool({preempted, signal.SIGINT} & set(came)))
     return came, status
 
 

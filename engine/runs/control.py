@@ -64,13 +64,7 @@ class Control:
 
     def put(self, request: Mapping[str, Any]) -> None:
         """Take a request. Raises `ControlError` if it makes no sense."""
-        kind, rate = request.get("request"), request.get("value")
-        if kind not in KINDS:
-            raise ControlError(f"expected one of {', '.join(KINDS)}, got {kind!r}")
-        if kind == "learning_rate" and not _is_rate(rate):
-            raise ControlError(f"learning_rate: expected a number above 0, got {rate!r}")
-        if kind == "rest" and not (rate == 0 or (_is_rate(rate) and rate <= LONGEST_REST)):  # type: ignore[operator]
-            raise ControlError(f"rest: expected seconds from 0 to {LONGEST_REST:g}, got {rate!r}")
+        kind, value = _checked(request)
         with self._changed:
             match kind:
                 case "pause":
@@ -82,9 +76,9 @@ class Control:
                 case "stop":
                     self._stopping = True
                 case "rest":
-                    self.rest = float(rate)  # type: ignore[arg-type]
+                    self.rest = value
                 case "learning_rate":
-                    self._rates.append(float(rate))  # type: ignore[arg-type]
+                    self._rates.append(value)
             if self._relay is not None:
                 self._relay(request)
             self._changed.notify_all()
@@ -138,8 +132,25 @@ class Control:
                 self.put(_mapping(line))
 
 
+def _checked(request: Mapping[str, Any]) -> tuple[Kind, float]:
+    """A request's kind and value, 0 where it needs none. Raises `ControlError`."""
+    kind, value = request.get("request"), request.get("value", 0.0)
+    if kind not in KINDS:
+        raise ControlError(f"expected one of {', '.join(KINDS)}, got {kind!r}")
+    if kind == "learning_rate" and not _is_rate(value):
+        raise ControlError(f"learning_rate: expected a number above 0, got {value!r}")
+    if kind == "rest" and not (value == 0 or (_is_rate(value) and value <= LONGEST_REST)):
+        raise ControlError(f"rest: expected seconds from 0 to {LONGEST_REST:g}, got {value!r}")
+    return kind, float(value) if kind in ("learning_rate", "rest") else 0.0
+
+
 def _is_rate(rate: object) -> bool:
-    return isinstance(rate, int | float) and not isinstance(rate, bool) and math.isfinite(rate) and rate > 0
+    if not isinstance(rate, int | float) or isinstance(rate, bool):
+        return False
+    try:
+        return math.isfinite(rate) and rate > 0
+    except OverflowError:  # an int beyond the largest float
+        return False
 
 
 def _mapping(data: bytes) -> Mapping[str, Any]:
@@ -175,7 +186,9 @@ def _exchange(path: Path, request: bytes) -> Mapping[str, Any]:
         if _peer(connection) != os.getuid():
             raise PermissionError(f"{path}: not the user's own worker")
         connection.sendall(request)
-        return _mapping(connection.recv(_LARGEST))
+        if not (answer := connection.recv(_LARGEST)):
+            raise ConnectionResetError(f"{path}: the worker ended without an answer")
+        return _mapping(answer)
 
 
 def forget_requests(directory: Path) -> None:
@@ -192,7 +205,11 @@ class Server:
         self._control = control
         self._path.unlink(missing_ok=True)  # of a worker that died: this one holds the run's lock
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.bind(str(self._path))
+        try:
+            self._socket.bind(str(self._path))
+        except OSError:
+            self._socket.close()
+            raise
         self._socket.listen()
         threading.Thread(target=self._serve, name="control", daemon=True).start()
 
@@ -208,10 +225,14 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            with connection, suppress(OSError):
-                connection.settimeout(ANSWER_SECONDS)
-                if _peer(connection) == os.getuid():
-                    connection.sendall(to_json(self._answer(connection.recv(_LARGEST))).encode())
+            # each on its own: one that connects and says nothing is not waited for by the others
+            threading.Thread(target=self._converse, args=(connection,), name="request", daemon=True).start()
+
+    def _converse(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(ANSWER_SECONDS)
+            if _peer(connection) == os.getuid():
+                connection.sendall(to_json(self._answer(connection.recv(_LARGEST))).encode())
 
     def _answer(self, data: bytes) -> Mapping[str, Any]:
         try:

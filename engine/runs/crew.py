@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from engine.runs.control import Control, ControlError
 from engine.runs.files import from_json, to_json
-from engine.runs.launch import PYTHON_M
+from engine.runs.process import PYTHON_M
 
 Report = Callable[[str, str], None]
 """takes the kind of an event of the run as a whole, and a sentence (which may be empty)"""
+
+BEGUN = "begun"
+"""what a helper tells its leader once it has a place on its device"""
 
 
 class Crew:
@@ -28,6 +31,7 @@ class Crew:
         self._directory = directory
         self._report = report
         self._members: list[subprocess.Popen[bytes]] = []
+        self._begun: set[int] = set()
         self.failure = ""
         """what made a helper give up"""
 
@@ -37,7 +41,7 @@ class Crew:
             command = [*PYTHON_M, "engine.runs.worker", str(self._directory), "--help-on", device, str(cores)]
             member = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._members.append(member)
-            threading.Thread(target=self._listen, args=(member.stdout,), name="helper", daemon=True).start()
+            threading.Thread(target=self._listen, args=(member.pid, member.stdout), name="helper", daemon=True).start()
 
     def pass_on(self, request: Mapping[str, Any]) -> None:
         """Tell them all."""
@@ -50,6 +54,13 @@ class Crew:
 
     def at_work(self) -> bool:
         return any(member.poll() is None for member in self._members)
+
+    def send_home_those_who_wait(self) -> None:
+        """Those with no place on their device yet: waiting for them, two runs could wait for each other's places."""
+        for member in self._members:
+            if member.pid not in self._begun and member.stdin is not None:
+                with suppress(OSError):
+                    member.stdin.close()
 
     def statuses(self) -> set[int]:
         """Exit statuses of those that have ended."""
@@ -64,17 +75,19 @@ class Crew:
         for member in self._members:
             member.wait()
 
-    def _listen(self, reports: IO[bytes]) -> None:
+    def _listen(self, pid: int, reports: IO[bytes]) -> None:
         for line in reports:
             with suppress(ValueError, KeyError, TypeError, OSError):
                 said = from_json(line)
-                if said["kind"] == "failed":
+                if said["kind"] == BEGUN:
+                    self._begun.add(pid)
+                elif said["kind"] == "failed":
                     self.failure = str(said["message"])
                 else:
                     self._report(str(said["kind"]), str(said["message"]))
 
 
-def obey(orders: IO[bytes], control: Control) -> None:
+def obey(orders: Iterable[bytes], control: Control) -> None:
     """As a helper: take requests from the leader, in a thread of its own; stop when there is no leader any more."""
 
     def listen() -> None:

@@ -64,6 +64,7 @@ class RunDirectory:
             path.mkdir(mode=0o700, exist_ok=True)
             if any(path.iterdir()):
                 raise RunError(f"{path}: expected an empty or new directory for the run, it holds files")
+            path.chmod(0o700)  # it may have been there before
             write_atomically(spec, preset.dump(_with_own_files(experiment, path)).encode())
             about = {
                 "format": FORMAT,
@@ -104,7 +105,7 @@ class RunDirectory:
             )
         except OSError as error:
             raise RunError(f"{path}: no run here: {error.strerror or error}") from None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise RunError(f"{path}: the run's spec is damaged: {error}") from None
 
     @property
@@ -130,15 +131,6 @@ class RunDirectory:
     def is_alive(self) -> bool:
         """Whether any process, on any host, is at work on the run."""
         return catalog.is_alive(self.path)
-
-    def hold(self) -> lock.Lock:
-        """Hold the run until this process ends. Raises `RunError` naming the holder if another process does."""
-        held = lock.Lock(self.path / "lock")
-        if not held.acquire(lock.LEADER):
-            holder = self.worker()
-            held.close()
-            raise RunError(f"{self.name}: already running, held by process {holder}")
-        return held
 
     def write_results(self, trials: list[TrialResult]) -> None:
         """(Re)write results.json from the trials finished so far."""

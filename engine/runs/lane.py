@@ -22,7 +22,7 @@ from engine.problems.problem import Problem, make_problem, observed_entries, rat
 from engine.results import TrialResult, trial_of
 from engine.runs.checkpoints import Checkpoint, Checkpoints
 from engine.runs.directory import RunDirectory
-from engine.runs.store import Writer, events_of_unit
+from engine.runs.store import Writer, events_of_unit, rows_in_store
 from engine.runs.units import Unit
 from engine.samplers.auto import AutoState
 from engine.samplers.guessing import Guessing
@@ -80,7 +80,9 @@ class Lane:
         earlier = events_of_unit(run.path, unit.number)
         self._ended = _keys(_trials(earlier))
         self._checkpoints = Checkpoints(run.path, unit.number, STATES, device)
-        last = self._checkpoints.load(complain) or Checkpoint(0, None, {})
+        last = self._checkpoints.load(complain, rows_in_store(run.path, run.tables, unit.number)) or Checkpoint(
+            0, None, {}
+        )
         self._at = last.procedure
         self._state = last.state
         self._rates = _rates_set(earlier)
@@ -118,7 +120,9 @@ class Lane:
 
     def change_learning_rate(self, rate: float) -> None:
         """From the next step on, and in every repetition of this run; only gradient descent has one."""
-        if isinstance(procedure := self._procedure, Descent):
+        if self.unit.method != "gd" or self.done:
+            return
+        if isinstance(procedure := self._procedure or self._begin(), Descent):
             self._state = procedure.change_learning_rate(self._state, rate)
             self._writer.event("learning_rate", step=self._state.step, value=rate)
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from contextlib import suppress
 
 from engine.runs.catalog import FORMAT, RunError
 from engine.runs.control import forget_requests
 from engine.runs.directory import RunDirectory
+from engine.runs.process import PYTHON_M, spawn
 
-EXIT_FAILED = 1
-EXIT_STORE_FULL = 3
-"""exit status of a worker that could not store any more, and so could not say so in the store either"""
-
-PYTHON_M = (sys.executable, "-P", "-m")
-"""-P: a folder named engine/ where the user happens to stand must not be taken for ours"""
 _STRAGGLER_SECONDS = 5.0
 """how long the helpers of a leader that died may take to notice it"""
 
@@ -35,7 +29,7 @@ class Spare:
     """A worker that has loaded what takes seconds, and waits for a run; it ends with the process that started it."""
 
     def __init__(self) -> None:
-        self._process = _spawn(["--spare"], subprocess.PIPE, subprocess.DEVNULL)
+        self._process = spawn(["--spare"], subprocess.PIPE, subprocess.DEVNULL)
 
     def start(self, run: RunDirectory) -> subprocess.Popen[bytes]:
         """Execute `run` in it, as `start_worker` does; in a fresh worker if the spare one is gone."""
@@ -66,20 +60,9 @@ def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
     forget_requests(run.path)
     log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return _spawn([str(run.path)], subprocess.DEVNULL, log)
+        return spawn([str(run.path)], subprocess.DEVNULL, log)
     finally:
         os.close(log)
-
-
-def _spawn(arguments: list[str], orders: int, output: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*PYTHON_M, "engine.runs.worker", *arguments],
-        stdin=orders,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-        close_fds=True,
-    )
 
 
 def _refuse_if_held(run: RunDirectory) -> None:

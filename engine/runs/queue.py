@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.home import home_directory
 from engine.runs import lock
-from engine.runs.catalog import home_directory
 from engine.runs.files import from_json, to_json, write_all
 
 WAIT_SECONDS = 0.2
@@ -78,7 +78,7 @@ def queue() -> list[Place]:
             device = folder.name.replace("-", ":")
             living = [path for path in _tickets(folder) if _is_held(path)]
             for position, path in enumerate(living):
-                with suppress(OSError, ValueError, KeyError, TypeError):
+                with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
                     content = from_json(path.read_bytes())
                     drawn = int(path.name.split("-")[0]) / 1e9
                     at_work = position < places(device)
@@ -101,6 +101,7 @@ def _is_held(path: Path) -> bool:
     """Whether the ticket's process lives; a dead one's is thrown away."""
     if lock.holder(path) is not None:
         return True
-    if path.name.split("-")[0] < f"{time.time_ns() - 10**9:020d}":  # a younger one may not be locked yet
-        path.unlink(missing_ok=True)
+    if path.name.split("-")[0] >= f"{time.time_ns() - 10**9:020d}":
+        return path.exists()  # it may not be locked yet
+    path.unlink(missing_ok=True)
     return False

@@ -19,6 +19,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -208,9 +209,13 @@ class Reader:
         """
         count = self._columns[table]
         parts = [np.empty((0, count))]
-        for name in _names(self._directory, table):
+        names = _names(self._directory, table)
+        for index, name in enumerate(names):
             if name.file not in self.damaged:
-                parts.extend(self._rows_of(name, 8 * count + 8, most))
+                try:
+                    parts.extend(self._rows_of(name, 8 * count + 8, most, names[index + 1 :]))
+                except OSError:
+                    self.damaged[name.file] = self._offsets.get(name.file, 0)
         return np.concatenate(parts)
 
     def events(self) -> list[dict[str, Any]]:
@@ -218,7 +223,11 @@ class Reader:
         found = []
         for name in _names(self._directory, "events"):
             offset = self._offsets.get(name.file, 0)
-            data = _read_from(self._directory / name.file, offset)
+            try:
+                data = _read_from(self._directory / name.file, offset)
+            except OSError:
+                self.damaged.setdefault(name.file, offset)
+                continue
             complete = data[: data.rfind(b"\n") + 1]
             self._offsets[name.file] = offset + len(complete)
             for line in complete.splitlines():
@@ -228,7 +237,9 @@ class Reader:
                     self.damaged.setdefault(name.file, offset)
         return sorted(found, key=_time)
 
-    def _rows_of(self, name: _Name, stride: int, most: int | None) -> Iterator[NDArray[np.float64]]:
+    def _rows_of(
+        self, name: _Name, stride: int, most: int | None, later: Sequence[_Name]
+    ) -> Iterator[NDArray[np.float64]]:
         """What is new in one file, without what was served from an earlier attempt."""
         path, key = self._directory / name.file, (name.table, name.unit)
         offset, served = self._offsets.get(name.file, 0), self._served.get(key, 0)
@@ -238,6 +249,10 @@ class Reader:
         first = served
         if name.table not in NEVER_REPEATED:
             first = self.begin(name).get(name.table, first - offset // stride) + offset // stride
+        if first > served and any(
+            other.unit == name.unit and self.begin(other).get(name.table, 0) <= served for other in later
+        ):
+            return  # what comes before it is damaged, and a later attempt wrote it all again
         again = min(max(0, served - first), available)
         if again:
             offset += again * stride
@@ -264,6 +279,8 @@ class Reader:
                 event = {}
             rows = event.get("rows")
             rows = rows if isinstance(rows, dict) else {}
+            if not event:  # not there yet, or not seen yet on a network file system
+                return {}
             self._begins[key] = {table: count for table, count in rows.items() if isinstance(count, int) and count >= 0}
         return self._begins.get(key, {})
 
@@ -290,8 +307,24 @@ def events_of_unit(directory: Path, unit: int) -> list[dict[str, Any]]:
     found = []
     for name in _names(directory, "events"):
         if name.unit == f"{unit:04d}":
-            found += [_event(line) for line in (directory / name.file).read_bytes().splitlines()]
+            with suppress(OSError):
+                found += [_event(line) for line in (directory / name.file).read_bytes().splitlines()]
     return [event for event in found if event is not None]
+
+
+def rows_in_store(directory: Path, schema: Schema, unit: int) -> dict[str, tuple[int, str]]:
+    """How many rows of each table of a unit can be read, without a gap from the first on; and the file they end in."""
+    reader, found = Reader(directory, schema), dict[str, tuple[int, str]]()
+    for table in set(schema) - set(NEVER_REPEATED):
+        stride, count, file = 8 * len(schema[table]) + 8, 0, ""
+        for name in _names(directory, table):
+            begin = reader.begin(name).get(table, 0)
+            if name.unit == f"{unit:04d}" and begin <= count:
+                with suppress(OSError):
+                    end = begin + _checked(_read_from(directory / name.file, 0), stride)[1]
+                    count, file = max((count, file), (end, name.file))
+        found[table] = count, file
+    return found
 
 
 def _full(error: OSError) -> StoreFullError:
@@ -358,5 +391,7 @@ def _thinned(
     blocks = max(1, most * len(starts) // available)
     chosen[:: -(-len(starts) // blocks)] = True
     picked = np.concatenate([np.arange(a, b) for a, b in zip(starts[chosen], ends[chosen], strict=True)])
-    rows, _ = _checked(records[picked].tobytes(), stride)
+    rows, good = _checked(records[picked].tobytes(), stride)
+    if good < len(picked):
+        return _checked(records.tobytes(), stride)  # up to the one that is damaged, which is to be named
     return rows, available

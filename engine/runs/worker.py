@@ -20,26 +20,33 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.runs.catalog import HEARTBEAT_SECONDS, RunError
+from engine.runs.catalog import HEARTBEAT_SECONDS, RunError, hold
 from engine.runs.control import Control, Server
-from engine.runs.crew import Crew, Report, obey, tell_leader
-from engine.runs.directory import RunDirectory
+from engine.runs.crew import BEGUN, Crew, Report, obey, tell_leader
 from engine.runs.files import StoreFullError, to_json, write_atomically
-from engine.runs.launch import EXIT_FAILED, EXIT_STORE_FULL
 from engine.runs.lock import Lock
+from engine.runs.process import EXIT_FAILED, EXIT_STORE_FULL
 from engine.runs.queue import WAIT_SECONDS, Ticket
-from engine.runs.store import EventLog
 
 if TYPE_CHECKING:
     import torch
+
+    from engine.runs.directory import RunDirectory
+    from engine.runs.store import EventLog
+
+
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""for NumPy's BLAS, before it is loaded: the last bit of a product depends on the number of threads"""
 
 
 def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.umask(0o077)
+    os.environ.update(_ONE_THREAD)
     match arguments:
         case ["--spare"]:
             return _wait_as_spare()
@@ -49,26 +56,40 @@ def main(arguments: list[str]) -> int:
 
 
 def lead(path: Path) -> int:
-    """Execute a run, to its end or until it is stopped."""
+    """Execute a run, to its end or until it is stopped. The lock and the socket come before all slow imports."""
+    path = path.absolute()
     try:
-        run = RunDirectory.open(path)
-        held = run.hold()
+        held = hold(path)
     except RunError as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
     control = Control()
     signal.signal(signal.SIGTERM, control.stop)
-    control.follow(run.path)
+    control.follow(path)
     threading.Thread(target=_beat, args=(held,), name="heart", daemon=True).start()
     try:
-        with EventLog(run.path) as log:
-            log.event("started", pid=os.getpid(), host=platform.node())
-            with _listening(run, control, log):
-                return _lead(run, held, control, log)
+        with _listening(path, control) as trouble:
+            return _open_and_lead(path, held, control, trouble)
     except StoreFullError as error:
-        return _no_room(error, run)
+        return _no_room(error, path)
     finally:
         held.close()
+
+
+def _open_and_lead(path: Path, held: Lock, control: Control, trouble: str) -> int:
+    from engine.runs.directory import RunDirectory
+    from engine.runs.store import EventLog
+
+    try:
+        run = RunDirectory.open(path)
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    with EventLog(path) as log:
+        log.event("started", pid=os.getpid(), host=platform.node())
+        if trouble:
+            log.event("remark", message=trouble)
+        return _lead(run, held, control, log)
 
 
 def _lead(run: RunDirectory, held: Lock, control: Control, log: EventLog) -> int:
@@ -115,7 +136,10 @@ def _together(run: RunDirectory, places: list[str], held: Lock, control: Control
     cores = max(1, len(os.sched_getaffinity(0)) // (1 + len(helpers)))
     limit_cores(cores)
     crew.hire(helpers, cores)
+    if control.paused:  # asked before there were any
+        crew.pass_on({"request": "pause"})
     while loop.work() == "finished":
+        crew.send_home_those_who_wait()
         while crew.at_work() and not control.stopping:
             loop.idle()
         if control.stopping:
@@ -131,9 +155,11 @@ def _together(run: RunDirectory, places: list[str], held: Lock, control: Control
 
 
 def _help(path: Path, device: str, cores: int) -> int:
+    from engine.runs.directory import RunDirectory
+
     control = Control()
     signal.signal(signal.SIGTERM, control.stop)
-    obey(sys.stdin.buffer, control)
+    obey(FileIO(0, closefd=False), control)  # a buffered file's lock would abort Python's end
     run = RunDirectory.open(path)
     held = Lock(run.path / "lock")
 
@@ -144,13 +170,14 @@ def _help(path: Path, device: str, cores: int) -> int:
         with _turn(run, device, control, _only_remarks) as may_begin:
             if not may_begin:
                 return "stopped"
+            tell_leader(BEGUN, "")
             limit_cores(cores)
             return Loop(run, _set_up(device), held, control, _only_remarks).work()
 
     try:
         return 0 if _guarded(work, tell_leader, run) else EXIT_FAILED
     except StoreFullError as error:
-        return _no_room(error, run)
+        return _no_room(error, run.path)
 
 
 def _only_remarks(kind: str, message: str) -> None:
@@ -210,15 +237,15 @@ def _turn(run: RunDirectory, device: str, control: Control, report: Report) -> I
 
 
 @contextmanager
-def _listening(run: RunDirectory, control: Control, log: EventLog) -> Iterator[None]:
+def _listening(path: Path, control: Control) -> Iterator[str]:
+    """A socket for requests; entered with a sentence if there can be none."""
     try:
-        server = Server(run.path, control)
+        server = Server(path, control)
     except OSError as error:
-        log.event("remark", message=f"requests are taken by file only: {error}")
-        yield
+        yield f"requests are taken by file only: {error}"
         return
     try:
-        yield
+        yield ""
     finally:
         server.close()
 
@@ -229,9 +256,9 @@ def _beat(held: Lock) -> None:
         time.sleep(HEARTBEAT_SECONDS)
 
 
-def _no_room(error: StoreFullError, run: RunDirectory) -> int:
+def _no_room(error: StoreFullError, path: Path) -> int:
     with suppress(OSError):  # the log is on the same disk
-        print(f"{error} (run {run.name})", file=sys.stderr)
+        print(f"{error} (run {path.name})", file=sys.stderr)
     return EXIT_STORE_FULL
 
 

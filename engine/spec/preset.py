@@ -19,6 +19,7 @@ from typing import Any
 import tomlkit
 from pydantic import ValidationError
 
+from engine.home import home_directory
 from engine.spec import problem_file, ratings
 from engine.spec.applicability import nuclear_refusal, refusal
 from engine.spec.settings import (
@@ -80,10 +81,21 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in preset_directory().glob("*.toml"))
 
 
+def own_directory() -> Path:
+    """Where the user's own presets lie: `$MFTUI_HOME/presets`."""
+    return home_directory() / "presets"
+
+
+def own() -> list[str]:
+    """Names of the user's own presets, sorted; those that a shipped one's name hides are left out."""
+    return sorted({path.stem for path in own_directory().glob("*.toml")} - set(shipped()))
+
+
 def load(preset: str | Path, overrides: Iterable[str] = (), name: str = "") -> Experiment:
     """Read a preset by name or path and apply `section.field=value` overrides, later ones winning.
 
-    The experiment is called `name`, or else as the file is. Raises `PresetError` with every defect found.
+    A name is a shipped preset's, else one of the user's own. The experiment is called `name`, or else as the file is.
+    Raises `PresetError` with every defect found.
     """
     path = _find(preset)
     document, sources = _read_with_parents(path)
@@ -117,12 +129,13 @@ def _find(preset: str | Path) -> Path:
     candidate = Path(preset)
     if candidate.suffix == ".toml" or len(candidate.parts) > 1:
         return candidate
-    path = preset_directory() / f"{preset}.toml"
-    if not path.is_file():
-        listing = ", ".join(shipped())
-        hint = _did_you_mean(str(preset), shipped())
-        raise PresetError([f"{preset}: no such preset or file{hint}; presets: {listing}"])
-    return path
+    for folder in (preset_directory(), own_directory()):
+        path = folder / f"{preset}.toml"
+        if path.is_file():
+            return path
+    names = [*shipped(), *own()]
+    hint = _did_you_mean(str(preset), names)
+    raise PresetError([f"{preset}: no such preset or file{hint}; presets: {', '.join(names)}"])
 
 
 def _read(path: Path) -> str:

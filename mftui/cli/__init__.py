@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mftui.cli.doctor import doctor
+from mftui.cli.explain import explain
 from mftui.cli.explore import explore
 from mftui.cli.lean import LeanCommand, LeanGroup
 from mftui.cli.presets import presets
@@ -55,6 +56,7 @@ app.add_typer(runs, name="runs")
 app.command(cls=LeanCommand)(queue)
 app.command()(explore)
 app.add_typer(presets, name="presets")
+app.command()(explain)
 app.command()(doctor)
 
 

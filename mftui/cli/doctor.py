@@ -43,7 +43,7 @@ def _machine(advice: list[str]) -> list[tuple[str, str]]:
     import subprocess
     import time
 
-    from engine.runs.launch import PYTHON_M
+    from engine.runs.process import PYTHON_M
 
     started = time.monotonic()
     probe = subprocess.run([*PYTHON_M, "engine.runs.environment"], capture_output=True, text=True, check=False)

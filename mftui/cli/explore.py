@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from typing import Annotated
 
 import typer
 
@@ -15,6 +16,10 @@ def explore(
     settings: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    low_bandwidth: Annotated[bool, typer.Option("--low-bandwidth", help="Two frames and 8 KB a second, at most.")] = False,
+    max_rate: Annotated[
+        int | None, typer.Option("--max-rate", min=1, metavar="BYTES", help="A second; over ssh 48000 by default.")
+    ] = None,
 ) -> None:
     """Open the explorer on a preset and run it live.
 
@@ -30,4 +35,4 @@ def explore(
     from mftui.app import Explorer
 
     gc.enable()
-    Explorer(experiment, device).run()
+    Explorer(experiment, device, low_bandwidth=low_bandwidth, max_rate=max_rate).run()

@@ -30,6 +30,13 @@ SeedOption = Annotated[
     int | None,
     typer.Option("--seed", min=0, help="Seed of the first trial (the same as --set problem.seed=N)."),
 ]
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", metavar="slurm|local", help="Run as a job of a cluster (docs/cluster.md).")
+]
+ClusterSettingOption = Annotated[
+    list[str] | None,
+    typer.Option("--cluster-option", metavar="KEY=VALUE", help="Of the job, such as timeout_min=120. Repeatable."),
+]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]", help="Where to compute.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Return at once and print the run's name; it goes on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]

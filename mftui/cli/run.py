@@ -9,6 +9,8 @@ import typer
 
 from mftui.cli.options import (
     RUN_HELP,
+    ClusterOption,
+    ClusterSettingOption,
     DetachOption,
     DeviceOption,
     JsonOption,
@@ -35,6 +37,8 @@ def run(
         typer.Option("--out", metavar="DIR", help="The run's directory, new or empty. Default: a new one of its own."),
     ] = None,
     detach: DetachOption = False,
+    cluster: ClusterOption = None,
+    cluster_options: ClusterSettingOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -48,16 +52,23 @@ def run(
     from engine.runs.directory import RunDirectory
     from engine.runs.launch import check_device
     from engine.spec.preset import load
-    from mftui.cli.watch import start
+    from mftui.cli.watch import job_of, start
 
     experiment = load(preset, overrides(settings, seed))
-    check_device(device)
+    job = job_of(cluster, cluster_options)
+    if job is None:
+        check_device(device)
     directory = RunDirectory.create(experiment, device, out, workers=workers)
-    start(directory, detach=detach, json=json, quiet=quiet)
+    start(directory, job, detach=detach, json=json, quiet=quiet)
 
 
 def resume(
-    name: RunArgument, detach: DetachOption = False, json: JsonOption = False, quiet: QuietOption = False
+    name: RunArgument,
+    detach: DetachOption = False,
+    cluster: ClusterOption = None,
+    cluster_options: ClusterSettingOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Go on with a run that was stopped or died.
 
@@ -67,9 +78,10 @@ def resume(
     """
     from engine.runs.catalog import find
     from engine.runs.directory import RunDirectory
-    from mftui.cli.watch import start
+    from mftui.cli.watch import job_of, start
 
-    start(RunDirectory.open(find(name)), detach=detach, json=json, quiet=quiet)
+    job = job_of(cluster, cluster_options)
+    start(RunDirectory.open(find(name)), job, detach=detach, json=json, quiet=quiet)
 
 
 def attach(

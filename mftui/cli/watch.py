@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NoReturn
 
@@ -15,7 +15,8 @@ import typer
 from rich.console import Console
 
 from engine.results import summarize
-from engine.runs.catalog import FORMAT, last_sign
+from engine.runs import catalog
+from engine.runs.catalog import FORMAT, RunError, last_sign
 from engine.runs.directory import RunDirectory
 from engine.runs.files import to_json
 from mftui.cli.listing import format_time, printable
@@ -33,13 +34,34 @@ EXIT_INTERRUPTED = 130
 PIPED_WIDTH = 120
 
 
-def start(directory: RunDirectory, *, detach: bool, json: bool, quiet: bool) -> None:
+Begin = Callable[[RunDirectory], LiveRun]
+
+
+def job_of(cluster: str | None, settings: list[str] | None) -> Begin | None:
+    """How to begin a run as a job of a cluster; None to begin it here. Raises `RunError`."""
+    if cluster is None:
+        if settings:
+            raise RunError("--cluster-option: expected --cluster as well")
+        return None
+    from engine.runs.cluster import options, submit
+
+    chosen = options(settings or [])
+
+    def begin(directory: RunDirectory) -> LiveRun:
+        submit(directory, cluster, chosen)
+        return LiveRun(directory)
+
+    return begin
+
+
+def start(directory: RunDirectory, job: Begin | None, *, detach: bool, json: bool, quiet: bool) -> None:
     """Start a worker and stay with it, or leave it to itself. Raises `RunError` if the run has one already."""
+    begin = job or LiveRun.start
     if detach:
-        _start_and_leave(directory, json=json, quiet=quiet)
+        _start_and_leave(begin(directory), json=json, quiet=quiet)
         return
     with _interrupts() as interrupts:
-        live = LiveRun.start(directory)
+        live = begin(directory)
         _follow(live, interrupts, ours=True, json=json, quiet=quiet)
 
 
@@ -49,9 +71,9 @@ def follow(live: LiveRun, *, json: bool, quiet: bool) -> None:
         _follow(live, interrupts, ours=False, json=json, quiet=quiet)
 
 
-def _start_and_leave(directory: RunDirectory, *, json: bool, quiet: bool) -> None:
-    live = LiveRun.start(directory)
-    while not directory.is_alive() and not live.over:  # or `mftui attach` would find nobody at work
+def _start_and_leave(live: LiveRun, *, json: bool, quiet: bool) -> None:
+    directory = live.run
+    while catalog.state(directory.path) == "interrupted" and not live.over:  # or `attach` would find nobody there
         live.poll()
         time.sleep(LOCK_POLL_SECONDS)
     if live.state in ("failed", "interrupted"):

@@ -19,8 +19,8 @@ SCREENS = {"explore": "Explore", "sweep": "Sweep", "runs": "Runs", "presets": "P
 
 
 def key(keys: str, action: str, name: str, meaning: str, *, show: bool = True, display: str | None = None) -> Binding:
-    """A key with what `?` says of it."""
-    return Binding(keys, action, name, show=show, key_display=display, tooltip=meaning)
+    """A key with what `?` says of it; the action is also its name in the user's `keys.toml`."""
+    return Binding(keys, action, name, show=show, key_display=display, tooltip=meaning, id=action)
 
 
 class ScreenBar(Static):
@@ -47,7 +47,7 @@ class ScreenBar(Static):
 class LabScreen(Screen[None]):
     """Sub-classes fill the body, and `show` what is new in the session."""
 
-    AUTO_FOCUS = None  # letters are keys at once
+    AUTO_FOCUS = ""  # letters are keys at once
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 (Textual declares it so)
     mode = ""
 

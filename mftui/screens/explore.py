@@ -67,7 +67,7 @@ class ExploreScreen(LabScreen):
             display="+",
         ),
         key("minus", "learning_rate(0.5)", "Rate", "halve the learning rate in flight", show=False, display="-"),
-        key("f", "form", "Form", "show or hide the form; escape leaves it"),
+        key("f", "form", "Form", "go to the form, or hide it; escape leaves it"),
         key("v", "layout", "Layout", "other panes"),
         key("z", "zoom", "Zoom", "the chosen pane alone, and back"),
         key("tab", "pane(1)", "Pane", "next pane", show=False),
@@ -109,7 +109,7 @@ class ExploreScreen(LabScreen):
         """sweep point and seed chosen by key; None follows the running trial"""
 
     def body(self) -> list[Widget]:
-        self.form = Form(self.lab.experiment, id="form")
+        self.form = Form(self.lab.experiment, self.lab.session.device, id="form")
         return [self._status_bar, Horizontal(self.form, Grid(*self._panes, id="panes"), id="body")]
 
     def on_mount(self) -> None:
@@ -160,7 +160,13 @@ class ExploreScreen(LabScreen):
         """Another run is on the screen."""
         self._rest = 0
         self._pinned, self.look = None, Look(theory=self.look.theory, log_x=self.look.log_x)
-        self.form.adopt(self.lab.experiment)
+        self.form.adopt(self.lab.experiment, self.lab.session.device)
+
+    def edit(self, experiment: Experiment) -> None:
+        """Put an experiment into the form, without starting it."""
+        self.form.adopt(experiment, self.form.device)
+        self.query_one("#body").set_class(self.has_class("-narrow"), "-toggled")
+        self.call_after_refresh(self.form.focus_first)
 
     def _status(self) -> Status:
         lab, live = self.lab, self.lab.session.live
@@ -209,16 +215,18 @@ class ExploreScreen(LabScreen):
             self.form.focus_wrong()
             self.notify("the form has something that can't run; it says what", severity="error")
             return
+        self.lab.session.device = self.form.device
         self.lab.begin(experiment)
 
     async def on_form_applied(self) -> None:
         """What can change in flight does, the rest begins anew."""
         live, experiment = self.lab.session.live, self.form.check()
-        if live is not None and not live.over and experiment is not None:
+        here = self.form.device == self.lab.session.device
+        if live is not None and not live.over and experiment is not None and here:
             rate = new_learning_rate(live.experiment, experiment)
             if rate is not None:
                 await self.lab.ask("learning_rate", rate)
-                self.form.adopt(experiment)
+                self.form.adopt(experiment, self.form.device)
                 return
         self.action_restart()
 
@@ -329,7 +337,9 @@ class ExploreScreen(LabScreen):
         self.call_after_refresh(self._arrange)
 
     def action_form(self) -> None:
-        self.query_one("#body").toggle_class("-toggled")
+        """Into the form; from there, hide it."""
+        if not self.form.display or self.form.has_focus_within:
+            self.query_one("#body").toggle_class("-toggled")
         if self.form.display:
             self.form.focus_first()
         else:
@@ -358,6 +368,10 @@ class ExploreScreen(LabScreen):
         self.notify(line, title="copied")
 
     # --- trials ------------------------------------------------------------------------------------------------------
+
+    def show_point(self, point: int) -> None:
+        """Its first data set, until another trial is chosen."""
+        self._pinned = (point, self.lab.experiment.points[point].problem.seed)
 
     def action_point(self, by: int) -> None:
         experiment = self.lab.experiment

@@ -1,113 +1,152 @@
-"""The form: every setting of the experiment, generated from `engine.spec.settings`."""
+"""The form: every setting of the experiment, and what the chosen one means."""
 
 from __future__ import annotations
 
+from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Vertical
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
 from engine.spec.preset import Experiment
-from engine.spec.settings import choices, expected, fields
-from mftui.draft import OVER, SEEDS, Draft, sections
-from mftui.views.field_row import FieldRow
+from mftui.draft import DEVICE, Draft
+from mftui.views.fields.field import Field
+from mftui.views.fields.field_list import FieldList
+from mftui.views.roles import color
 
 CHECK_SECONDS = 0.1
-"""after the last key: checking and laying out the note takes 30 ms, too long for every key of a fast typist"""
-_HINTS = {
-    OVER: "the field whose list of values makes the sweep, such as model.width; empty for a single point",
-    SEEDS: "data sets per sweep point; an integer ≥ 1 and ≤ 10000",
-}
+"""after the last key: a check takes 10 ms, too long for every key of a fast typist"""
+SHORT = 24
+"""lines of the form under which the note is small"""
 
 
-class Form(VerticalScroll, can_focus=False):
+class Form(Vertical, can_focus=False):
     """Edits a draft; what is wrong is said in place, in the engine's words, while typing."""
 
     DEFAULT_CSS = """
-    Form { border: round $foreground 30%; border-title-color: $text; border-subtitle-color: $text-warning;
-           scrollbar-size-vertical: 1; }
+    Form { border: round $foreground 30%; border-title-color: $text; border-subtitle-color: $text-warning; }
     Form:focus-within { border: round $primary; }
-    Form .heading { color: $text-primary; text-style: bold; padding: 0 1; }
-    Form .general { color: $text-error; padding: 0 1; height: auto; display: none; }
+    Form #note { height: 8; padding: 0 1; border-top: solid $foreground 30%; }
+    Form.-short #note { height: 4; }
     """
 
     class Applied(Message):
         """Start with what is in the form."""
 
-    def __init__(self, experiment: Experiment, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, experiment: Experiment, device: str = "auto", *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.draft = Draft(experiment)
         self.border_title = "experiment"
+        self.list = FieldList(Draft(experiment, device))
+        self.note = Static(id="note", markup=False)
         self._due: Timer | None = None
+        self._checked: tuple[Experiment | None, dict[str, str]] = (None, {})
+        """what the last check from outside gave, and for which texts"""
+        self._said: Text | None = None
+        self._subtitle = ""
 
     def compose(self) -> ComposeResult:
-        yield Static(classes="general", markup=False)
-        for heading, keys in sections().items():
-            yield Static(heading, classes="heading", markup=False)
-            for key in keys:
-                yield self._row(key)
+        yield self.list
+        yield self.note
 
-    def _row(self, key: str) -> FieldRow:
-        text = self.draft.texts[key]
-        label = key.split(".")[-1].replace("_", " ")
-        if key not in fields():
-            return FieldRow(key, label, text, _HINTS[key], ())
-        field = fields()[key]
-        options = choices(field) or (("true", "false") if field.annotation is bool else ())
-        meaning = f"{field.description}; {expected(field)}"
-        if key == self.draft.over:
-            return FieldRow(key, f"{label} ⇄", text, f"swept, a list of values: {meaning}", ())
-        return FieldRow(key, label, text, meaning, options if text in options else ())
+    @property
+    def draft(self) -> Draft:
+        return self.list.draft
+
+    @property
+    def device(self) -> str:
+        """Where the next start computes."""
+        return self.draft.texts[DEVICE].strip()
+
+    def on_mount(self) -> None:
+        self._say()
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height < SHORT, "-short")
 
     def focus_first(self) -> None:
-        self._rows()[0].editor.focus()
+        self.list.focus()
 
     def focus_wrong(self) -> None:
         """Go to the first field at fault."""
-        for row in self._rows():
-            if row.has_class("-wrong"):
-                row.editor.focus()
-                return
+        wrong = [key for key in self.list.keys if key in self.list.problems]
+        if wrong:
+            self.list.focus()
+            self.list.choose(wrong[0])
 
-    def adopt(self, experiment: Experiment) -> None:
-        """The draft was started: it is now what changes are measured against."""
-        self.draft = Draft(experiment)
-        self.check()
-
-    async def on_field_row_changed(self, event: FieldRow.Changed) -> None:
-        event.stop()
-        if self.draft.texts[event.key] == event.text:
-            return
-        over = self.draft.over
-        self.draft.texts[event.key] = event.text
-        for key in {over, self.draft.over} - {""} if over != self.draft.over else ():
-            await self._rebuild(key)
-        if self._due is not None:
-            self._due.stop()
-        self._due = self.set_timer(CHECK_SECONDS, self.check)
-
-    def on_field_row_applied(self, event: FieldRow.Applied) -> None:
-        event.stop()
-        self.post_message(self.Applied())
-
-    async def _rebuild(self, key: str) -> None:
-        """A field that is swept now, or no longer: its editor changes."""
-        old = next(row for row in self._rows() if row.key == key)
-        place = self.children.index(old)
-        await old.remove()
-        await self.mount(self._row(key), before=place)
+    def adopt(self, experiment: Experiment, device: str) -> None:
+        """The draft was started: changes are measured against it now. What was edited since it was checked stays."""
+        checked, texts = self._checked
+        now, draft = self.draft.texts, Draft(experiment, device)
+        if experiment is self.draft.experiment:
+            texts = self.draft.untouched
+        elif experiment is not checked:
+            texts = now
+        draft.texts |= {key: text for key, text in now.items() if text != texts[key]}
+        if draft.texts == now:  # somebody may be typing in one of them
+            self.draft.experiment, self.draft.untouched = experiment, draft.untouched
+        else:
+            self.list.adopt(draft)
+        self._check()
 
     def check(self) -> Experiment | None:
         """What the form says now; None if something is wrong, and then the fields at fault say what."""
-        experiment, problems = self.draft.check()
-        for row in self._rows():
-            row.blame(problems.get(row.key, ""))
-        general = self.query_one(".general", Static)
-        general.update(problems.get("", ""))
-        general.display = "" in problems
-        self.border_subtitle = "" if not self.draft.changed else "can't start" if problems else "changed · enter starts"
+        experiment = self._check()
+        self._checked = experiment, dict(self.draft.texts)
         return experiment
 
-    def _rows(self) -> list[FieldRow]:
-        return list(self.query(FieldRow))
+    def _check(self) -> Experiment | None:
+        experiment, problems = self.draft.check()
+        self.list.blame(problems)
+        subtitle = "" if not self.draft.changed else "can't start" if problems else "changed · enter starts"
+        if subtitle != self._subtitle:
+            self._subtitle = self.border_subtitle = subtitle
+        self._say()
+        return experiment
+
+    def on_field_list_edited(self, event: FieldList.Edited) -> None:
+        event.stop()
+        self._say()
+        if self._due is not None:
+            self._due.stop()
+        self._due = self.set_timer(CHECK_SECONDS, self._check)
+
+    def on_field_list_moved(self, event: FieldList.Moved) -> None:
+        event.stop()
+        self._say()
+
+    def on_field_list_applied(self, event: FieldList.Applied) -> None:
+        event.stop()
+        self.post_message(self.Applied())
+
+    def _say(self) -> None:
+        said = self._note()
+        if said != self._said:
+            self._said = said
+            self.note.update(said, layout=False)
+
+    def _note(self) -> Text:
+        """What is wrong, else what the chosen field is about."""
+        field, problems = self.list.field, self.list.problems
+        error = f"bold {color('bad', self.app.current_theme.dark)}"
+        lines: list[tuple[str, str]] = []
+        if "" in problems:
+            lines.append((problems[""], error))
+        if field is not None and self.list.has_focus:
+            lines += self._about(field, error)
+        elif field is None and self.list.has_focus:
+            lines.append(("the fields that are needed less often: enter or u shows and hides them", ""))
+        else:
+            lines += [(f"{key}: {sentence}", error) for key, sentence in problems.items() if key]
+            lines.append(("f: to the fields · enter: start with them", "dim"))
+        return Text("\n").join(Text(text, style) for text, style in lines)
+
+    def _about(self, field: Field, error: str) -> list[tuple[str, str]]:
+        others = [(f"{key}: {words}", error) for key, words in self.list.problems.items() if key not in ("", field.key)]
+        why = self.list.idle.get(field.key)
+        return [
+            *([(self.list.problems[field.key], error)] if field.key in self.list.problems else others[:1]),
+            *([(f"has no say here: {why}", "bold")] if why else []),
+            (field.meaning, ""),
+            (f"{field.key}: {field.takes}", "dim"),
+        ]

@@ -39,8 +39,9 @@ class HelpScreen(ModalScreen[None]):
         table = Table.grid(padding=(0, 3))
         table.add_column(style="bold", no_wrap=True)
         table.add_column()
+        table.add_column(style="dim", no_wrap=True)  # what `keys.toml` calls it
         for binding in self._keys:
-            table.add_row(binding.key_display or binding.key, binding.tooltip or binding.description)
+            table.add_row(binding.key_display or binding.key, binding.tooltip or binding.description, binding.id or "")
         table.add_row()
         for keys, meaning in _IN_THE_FORM:
             table.add_row(keys, meaning)

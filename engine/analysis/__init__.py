@@ -1,0 +1,1 @@
+"""What the results of a run say about the paper's statements. Plain numpy: never imports torch."""

@@ -1,0 +1,354 @@
+"""The talk as a sequence of pages: text at the left, a preset at work at the right."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+from textual import events
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Static
+
+from engine.results import summarize
+from engine.spec.preset import Experiment, load
+from engine.spec.settings import METHOD_LABELS
+from mftui.formatting import NOTHING, format_acceptance, format_loss
+from mftui.live import LiveRun
+from mftui.screens.base import LabScreen, key
+from mftui.tour import EMPHASIS, Page, layout, pages
+from mftui.views.guesses import GuessesPane
+from mftui.views.losses import Losses
+from mftui.views.matrices import Matrices, at_cursor, target
+from mftui.views.pane import Pane
+from mftui.views.ranks import Ranks
+from mftui.views.roles import color
+from mftui.views.singular_values import SingularValues
+from mftui.views.status import progress_text
+from mftui.views.trial import Look, TrialView, running_trial, trial_view
+
+YIELDING = "quick-start"
+"""the preset that the explorer opens with; untouched, it makes way for the tour"""
+
+
+class ResultsPane(Pane):
+    """The median generalization loss of each method at each sweep point, as far as there are results."""
+
+    DEFAULT_CSS = "ResultsPane .results { padding: 0 1; height: auto; }"
+    name_of_pane = "generalization loss (median over the data sets)"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.table = Static(classes="results")
+
+    def content(self) -> list[Widget]:
+        return [self.table]
+
+    def show(self, trial: TrialView, look: Look) -> None:
+        """Shows the whole run, see `show_results`."""
+
+    def show_results(self, live: LiveRun) -> None:
+        self.table.update(results(live, self.app.current_theme.dark))
+
+
+class RatingsPane(Pane):
+    """A small matrix in numbers, as seen and as gradient descent fills it in at this moment."""
+
+    DEFAULT_CSS = "RatingsPane .ratings { padding: 0 1; height: auto; }"
+    name_of_pane = "in numbers: seen, and W"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.table = Static(classes="ratings")
+
+    def content(self) -> list[Widget]:
+        return [self.table]
+
+    def show(self, trial: TrialView, look: Look) -> None:
+        if (found := at_cursor(trial, look)) is None:
+            return
+        step, matrix = found
+        wanted, _, _ = target(trial)
+        table = Table.grid(padding=(0, 2))
+        for _ in range(2 * matrix.shape[1] + 1):
+            table.add_column(justify="right", no_wrap=True)
+        for seen, filled in zip(wanted, matrix, strict=True):
+            known = ("?" if np.isnan(value) else f"{value:.2f}" for value in seen)
+            bold = (Style(bold=bool(np.isnan(value))) for value in seen)
+            guessed = (Text(f"{value:.2f}", style=style) for value, style in zip(filled, bold, strict=True))
+            table.add_row(*known, "  →  ", *guessed)
+        self.table.update(table)
+        self.subtitle(f"step {step:,.0f}")
+
+
+class PageText(Static):
+    """A page, laid out anew for each width."""
+
+    DEFAULT_CSS = "PageText { height: auto; text-wrap: nowrap; }"
+
+    def show(self, page: Page, width: int, dark: bool) -> None:
+        styles = {"heading": Style(bold=True), "formula": Style(color=color("gd", dark))}
+        text = Text(no_wrap=True)
+        text.append(f"{page.number}/{len(pages())} · {page.title}\n", style=Style(bold=True, underline=True))
+        for kind, line in layout(page.blocks, width):
+            style, end = styles.get(kind, Style.null()), 0
+            for term in EMPHASIS.finditer(line):
+                text.append(line[end : term.start()], style=style).append(term[1], style=Style(bold=True))
+                end = term.end()
+            text.append(f"{line[end:]}\n", style=style)
+        self.update(text)
+
+
+PANES: dict[str, type[Pane]] = {
+    "singular values": SingularValues,
+    "losses": Losses,
+    "guesses": GuessesPane,
+    "matrices": Matrices,
+    "ranks": Ranks,
+    "ratings": RatingsPane,
+    "results": ResultsPane,
+}
+"""as pages name them"""
+
+
+class TourScreen(LabScreen):
+    mode = "tour"
+    CSS = """
+    TourScreen #tour { height: 1fr; }
+    TourScreen #page { width: 50%; max-width: 80; padding: 0 2; scrollbar-size-vertical: 1; }
+    TourScreen #beside { width: 1fr; }
+    TourScreen #beside ResultsPane, TourScreen #beside RatingsPane { height: auto; max-height: 60%; }
+    TourScreen #run { height: 1; padding: 0 1; background: $panel; }
+    TourScreen.-narrow #page { width: 1fr; }
+    TourScreen.-narrow #beside { display: none; }
+    TourScreen.-narrow #tour.-panes #page { display: none; }
+    TourScreen.-narrow #tour.-panes #beside { display: block; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("n,right,l", "turn(1)", "Next", "next page; its preset starts", display="n →"),
+        key("p,left,h", "turn(-1)", "Previous", "previous page", display="p ←"),
+        key("home", "go(1)", "First", "first page", show=False),
+        key("end", "go(99)", "Last", "last page", show=False),
+        key("down,j", "scroll_text(1)", "Scroll", "scroll the text", display="↑↓"),
+        key("up,k", "scroll_text(-1)", "Scroll", "", show=False),
+        key("pagedown,space", "scroll_pages(1)", "Scroll", "scroll the text by a screenful", show=False),
+        key("pageup", "scroll_pages(-1)", "Scroll", "", show=False),
+        key("tab", "side", "Text/plots", "on a small screen: the text, or the run beside it", display="tab"),
+        key("r", "restart", "Run", "run this page's preset again"),
+        key("enter", "open", "Explore", "open this page's preset in Explore"),
+        key("left_square_bracket", "point(-1)", "Point", "previous or next sweep point", display="[ ]"),
+        key("right_square_bracket", "point(1)", "Point", "", show=False),
+        key("g", "follow", "Follow", "go back to the point that is running", show=False),
+        key("y", "log_y", "Log y", "the first pane on a log or a linear axis", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 1
+        self._text = PageText(markup=False)
+        self._scroll = VerticalScroll(self._text, id="page", can_focus=False)
+        self._beside = Vertical(id="beside")
+        self._run = Static(id="run", markup=False)
+        self._panes: tuple[Pane, ...] = ()
+        self._positions: dict[int, float] = {}
+        self._point: int | None = None
+        self._wanted: Experiment | None = None
+        """asked for, and not begun yet"""
+        self._begun = False
+        """whether the tour started a run that Explore has not shown yet"""
+
+    def body(self) -> list[Widget]:
+        return [Horizontal(self._scroll, self._beside, id="tour"), self._run]
+
+    @property
+    def page(self) -> Page:
+        return pages()[self.number - 1]
+
+    @property
+    def live(self) -> LiveRun | None:
+        """The run of this page's preset, if that is what runs."""
+        live = self.lab.session.live
+        return live if live is not None and self._wanted is None and live.experiment == load(self.page.preset) else None
+
+    # --- pages -------------------------------------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        await self._open_page()
+
+    async def action_turn(self, by: int) -> None:
+        await self.action_go(self.number + by)
+
+    async def action_go(self, number: int) -> None:
+        number = min(max(1, number), len(pages()))
+        if number != self.number:
+            self._positions[self.number] = self._scroll.scroll_y
+            self.number = number
+            await self._open_page()
+
+    async def _open_page(self) -> None:
+        self._point = None
+        await self._beside.remove_children()
+        self._panes = tuple(PANES[name]() for name in self.page.panes)
+        await self._beside.mount_all(self._panes)
+        if isinstance(self._panes[0], SingularValues):
+            self._panes[0].log_y = False
+        self._lay_out()
+        place = self._positions.get(self.number, 0.0)
+        self.call_after_refresh(lambda: self._scroll.scroll_to(y=place, animate=False, force=True))
+        self._start()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.call_after_refresh(self._lay_out)
+
+    def _lay_out(self) -> None:
+        width = self._scroll.scrollable_content_region.width or 60
+        self._text.show(self.page, width, self.lab.current_theme.dark)
+        self.show()
+
+    # --- the run -----------------------------------------------------------------------------------------------------
+
+    def _start(self, *, now: bool = False) -> None:
+        """Begin the page's preset; a run that the user began elsewhere is not stopped unless asked to."""
+        self._wanted = load(self.page.preset)
+        self._begin_wanted(now=now)
+
+    def _begin_wanted(self, *, now: bool = False) -> None:
+        live = self.lab.session.live
+        if self._wanted is None:
+            return
+        if not now and live is not None and live.experiment == self._wanted and live.state == "finished":
+            self._wanted = None
+        elif now or live is None or live.over or self._may_stop(live.experiment):
+            experiment, self._wanted = self._wanted, None
+            self._begun = True
+            self.lab.begin(experiment)
+        self.show()
+
+    @staticmethod
+    def _may_stop(experiment: Experiment) -> bool:
+        ours = {YIELDING, *(page.preset for page in pages())}
+        return experiment.name in ours and experiment == load(experiment.name)
+
+    def action_restart(self) -> None:
+        self._start(now=True)
+
+    async def action_open(self) -> None:
+        if self.live is None:
+            self._start(now=True)
+        self._begun = True
+        await self.lab.switch_mode("explore")
+
+    def on_screen_suspend(self) -> None:
+        if self._begun:
+            self.lab.call_later(self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Explore's form takes up what the tour started."""
+        screen = self.lab.lab_screen
+        if screen is not None and screen.mode == "explore":
+            self._begun = False
+            screen.anew()  # type: ignore[attr-defined]
+            screen.show()
+
+    def on_screen_resume(self) -> None:
+        if self._panes:
+            self._start_unless_there()
+        super().on_screen_resume()
+
+    def _start_unless_there(self) -> None:
+        if self.live is None:
+            self._start()
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    def show(self) -> None:
+        if not self.is_mounted:
+            return
+        live = self.lab.session.live
+        if self._wanted is not None and live is not None and live.over:
+            self._begin_wanted()
+            return
+        self._run.update(self._status(), layout=False)
+        if (live := self.live) is None:
+            return
+        first = live.experiment.points[0].problem.seed
+        point, seed = running_trial(live) if self._point is None else (self._point, first)
+        trial = trial_view(live, point, seed)
+        look = Look(theory=True, colored=not self.app.no_color)
+        for pane in self._panes:
+            if isinstance(pane, ResultsPane):
+                pane.show_results(live)
+            elif pane.is_mounted:
+                pane.show(trial, look)
+
+    def _status(self) -> Text:
+        lab, live = self.lab, self.lab.session.live
+        narrow = "tab: the text · " if self.query_one("#tour").has_class("-panes") else "tab: the plots · "
+        text = Text(narrow if self.has_class("-narrow") else "", no_wrap=True, overflow="ellipsis")
+        if lab.error:
+            return text.append(lab.error, style=Style(color=color("bad", lab.current_theme.dark), bold=True))
+        if self._wanted is not None and live is not None:
+            return text.append(f"{live.experiment.name} goes on; r stops it and runs {self.page.preset}")
+        if self.live is None:
+            return text.append(f"{self.page.preset} · starting")
+        live = self.live
+        point = running_trial(live)[0] if self._point is None else self._point
+        label = f" · {live.experiment.label(point)}" if live.experiment.over else ""
+        text.append(f"{live.experiment.name} · {live.state}{label}  ")
+        text.append_text(progress_text(live.progress, lab.current_theme.dark))
+        return text.append(f"  {live.message}" if live.message else "")
+
+    def action_point(self, by: int) -> None:
+        if (live := self.live) is None:
+            return
+        point = running_trial(live)[0] if self._point is None else self._point
+        self._point = (point + by) % len(live.experiment.points)
+        self.show()
+
+    def action_follow(self) -> None:
+        self._point = None
+        self.show()
+
+    def action_log_y(self) -> None:
+        pane = next((pane for pane in self._panes if pane.can_log_y), None)
+        if pane is not None:
+            pane.log_y = not pane.log_y
+            self.show()
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def action_scroll_text(self, by: int) -> None:
+        self._scroll.scroll_relative(y=by, animate=False)
+
+    def action_scroll_pages(self, by: int) -> None:
+        self._scroll.scroll_relative(y=by * max(1, self._scroll.size.height - 2), animate=False)
+
+    def action_side(self) -> None:
+        self.query_one("#tour").toggle_class("-panes")
+        self.call_after_refresh(self._lay_out)
+
+
+def results(live: LiveRun, dark: bool) -> Table:
+    """A row per sweep point; with Guess & Check, how rare a fit is."""
+    experiment = live.experiment
+    table = Table.grid(padding=(0, 2))
+    table.add_column("", no_wrap=True)
+    for _ in range(len(experiment.methods) + 1):
+        table.add_column(justify="right", no_wrap=True)
+    heads = [Text(METHOD_LABELS[method], style=color(method, dark)) for method in experiment.methods]
+    rare = "gnc" in experiment.methods
+    table.add_row("", *heads, *(["log10 P(fit)"] if rare else []))
+    found = {(row.point, row.method): row for row in summarize(experiment, live.results)}
+    for point in range(len(experiment.points)):
+        cells = []
+        for method in experiment.methods:
+            row = found.get((point, method))
+            cells.append(format_loss(row.generalization_loss[1]) if row and row.generalization_loss else NOTHING)
+        gnc = found.get((point, "gnc"))
+        acceptance = [format_acceptance(gnc.acceptance if gnc else None)] if rare else []
+        table.add_row(experiment.label(point), *cells, *acceptance)
+    return table
