@@ -135,8 +135,6 @@ class Explorer(App[None]):
             await enter()
         except (RunError, OSError) as error:
             self.error = str(error)
-        if isinstance(screen := self.lab_screen, ExploreScreen):
-            screen.anew()
         self._show()
         self.set_timer(SPARE_SECONDS, self.session.keep_spare)
 
@@ -177,8 +175,8 @@ class Explorer(App[None]):
     # --- actions -----------------------------------------------------------------------------------------------------
 
     def action_help(self) -> None:
-        bindings = [*type(self.screen).BINDINGS, *self.BINDINGS] if isinstance(self.screen, LabScreen) else []
-        self.push_screen(HelpScreen([each for each in bindings if isinstance(each, Binding) and each.tooltip]))
+        if isinstance(self.screen, LabScreen):
+            self.push_screen(HelpScreen([*self.screen.help_bindings, *self.BINDINGS]))
 
     async def action_quit(self) -> None:
         await self.session.close()
@@ -202,4 +200,3 @@ class Explorer(App[None]):
                 if isinstance(each, Binding) and each.tooltip:
                     call = lambda action=each.action, place=owner: place.run_action(action)  # noqa: E731
                     yield SystemCommand(each.description, each.tooltip, call)
-

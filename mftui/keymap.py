@@ -1,8 +1,8 @@
 """Keys of the user's own choice: `keys.toml` in mftui's folder maps actions, as the help screen names them, to keys.
 
-    [keys]
-    pause = "p"
-    "cursor(-1)" = "left,b"
+[keys]
+pause = "p"
+"cursor(-1)" = "left,b"
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ class LiveRun:
         """what happened: seconds since 1970, and a line"""
         self._rate: float | None = None
         self._reader = run.reader()
-        self._process = process
+        self.process = process
         self._takers: dict[str, Callable[[NDArray[np.float64]], None]] = {
             "gd": partial(self._take_curves, self.curves),
             **{name: partial(self._take_curves, curves) for name, curves in self.observations.items()},
@@ -181,7 +181,7 @@ class LiveRun:
         live = LiveRun(run)
         live._read()  # now, lest the end of an earlier attempt be taken for the end of this one
         live.state, live.message = "starting", ""
-        live._process = spare.start(run) if spare else start_worker(run)
+        live.process = spare.start(run) if spare else start_worker(run)
         return live
 
     @property
@@ -220,20 +220,20 @@ class LiveRun:
     def wait(self, timeout: float) -> bool:
         """Wait for a worker that we started to end; False if it didn't within `timeout` seconds."""
         try:
-            if self._process is not None:
-                self._process.wait(timeout)
+            if self.process is not None:
+                self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             return False
         return True
 
     def _is_alive(self) -> bool:
-        if self._process is not None:
-            return self._process.poll() is None
+        if self.process is not None:
+            return self.process.poll() is None
         return self.run.is_alive() or waits_for_job(self.run.path)
 
     def _why_it_died(self) -> str:
         """Why a worker is gone that said nothing in its events."""
-        status = self._process.returncode if self._process is not None else None
+        status = self.process.returncode if self.process is not None else None
         if status == EXIT_STORE_FULL:
             return f"nothing more could be stored in {self.run.path}: the disk is full, or a quota is"
         if status is not None and status < 0:

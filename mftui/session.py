@@ -24,6 +24,8 @@ class Session:
         self._ours = False
         self._spare: Spare | None = None
         self._starting = asyncio.Lock()
+        self._ending: list[LiveRun] = []
+        """runs left behind whose workers were slow to stop"""
 
     async def start(self, experiment: Experiment) -> None:
         """Raises `RunError` or OSError if the run can't be made or started."""
@@ -45,8 +47,9 @@ class Session:
         """Show a run that somebody else started, or that is over."""
         async with self._starting:
             await self._leave()
-            self.live, self._ours = LiveRun(run), False
-            await asyncio.to_thread(self.live.poll)
+            live = LiveRun(run)
+            await asyncio.to_thread(live.poll)  # before anybody else polls it
+            self.live, self._ours = live, False
 
     def keep_spare(self) -> None:
         """Have a worker ready for the next start: it has loaded what takes seconds."""
@@ -61,6 +64,7 @@ class Session:
 
     def poll(self) -> bool:
         """Read what is new; True if anything was."""
+        self._ending = [live for live in self._ending if not live.wait(0)]
         if self.live is None or not self.live.poll():
             return False
         if self.live.over:
@@ -83,6 +87,7 @@ class Session:
         if live is None or live.over or not self._ours:
             return
         await self.ask("stop")
-        await asyncio.to_thread(live.wait, STOP_SECONDS)
+        if not await asyncio.to_thread(live.wait, STOP_SECONDS):
+            self._ending.append(live)
         live.poll()
         self.stopping = False

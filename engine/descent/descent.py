@@ -147,6 +147,7 @@ class Descent:
 
         `changes` that lie ahead stay.
         """
+        self._changes[state.step] = checked(rate)  # over any that an earlier attempt made at this very step
         return replace(state, learning_rates=state.learning_rates.changed(state.step, rate))
 
     def step(self, state: DescentState) -> tuple[DescentState, list[Event]]:
@@ -222,7 +223,7 @@ class Descent:
         """Steps up to the next change of the learning rate, the deadline, or the last log point that is awaited."""
         every, step, marks, burst = self._settings.log_every, state.step, list(state.marks), 1
         rates = state.learning_rates
-        if step in self._changes and rates.since < step:
+        if step in self._changes:
             rates = rates.changed(step, self._changes[step])
         if not torch.equal(rates.of_run, self._rates_of_steps):
             self._steps, self._rates_of_steps = self._compiled(rates.of_run), rates.of_run

@@ -195,8 +195,11 @@ def is_alive(path: Path) -> bool:
     """Whether a worker holds the run: by its lock, and for a worker on another host by its last sign of life."""
     if lock.holder(path / "lock") is not None:
         return True
-    started = [event for event in _last_events(path, everything=True) if event.get("event") == "started"]
+    events = _last_events(path, everything=True)
+    started = [event for event in events if event.get("event") == "started"]
     if not started or started[-1].get("host") in (None, platform.node()):
+        return False
+    if STATE_AFTER.get(str(events[-1].get("event"))) in OVER:
         return False
     try:
         return time.time() - (path / "lock").stat().st_mtime < DEAD_AFTER_SECONDS

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from engine.runs.files import from_json, to_json, write_all
+from engine.runs.files import APPEND, from_json, to_json, write_all
 
 Kind = Literal["pause", "continue", "stop", "step", "learning_rate", "rest"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -169,7 +169,7 @@ def ask(directory: Path, kind: Kind, value: float | None = None) -> None:
     try:
         answer = _exchange(socket_path(directory), request)
     except OSError:
-        descriptor = os.open(directory / REQUESTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = os.open(directory / REQUESTS, APPEND, 0o600)
         try:
             write_all(descriptor, request + b"\n")
         finally:

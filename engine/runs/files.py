@@ -8,6 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+"""flags; a run that came from elsewhere may hold links to anywhere"""
+
 
 class StoreFullError(OSError):
     """The disk (or quota) is full; everything acknowledged before is safe."""
@@ -20,7 +23,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
             write_all(descriptor, content)
             os.fsync(descriptor)

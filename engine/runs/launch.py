@@ -10,6 +10,7 @@ from contextlib import suppress
 from engine.runs.catalog import FORMAT, RunError
 from engine.runs.control import forget_requests
 from engine.runs.directory import RunDirectory
+from engine.runs.files import APPEND
 from engine.runs.process import PYTHON_M, spawn
 
 _STRAGGLER_SECONDS = 5.0
@@ -58,7 +59,7 @@ def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
     """
     _refuse_if_held(run)
     forget_requests(run.path)
-    log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(run.log, APPEND, 0o600)
     try:
         return spawn([str(run.path)], subprocess.DEVNULL, log)
     finally:

@@ -28,7 +28,7 @@ class Lock:
     """A process's hold on some bytes of a file; ends with the process."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def acquire(self, byte: int) -> bool:
         """Take a byte; False if another process holds it."""

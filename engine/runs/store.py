@@ -297,8 +297,11 @@ class _Name:
 
 
 def _names(directory: Path, table: str) -> list[_Name]:
-    with os.scandir(directory) as entries:
-        found = [_FILE.fullmatch(entry.name) for entry in entries if entry.name.startswith(f"{table}-")]
+    try:
+        entries = os.listdir(directory)
+    except FileNotFoundError:  # deleted, or renamed, while somebody watches
+        return []
+    found = [_FILE.fullmatch(entry) for entry in entries if entry.startswith(f"{table}-")]
     return sorted(_Name(m["unit"] or "", int(m["attempt"]), m["table"], m.string) for m in found if m)
 
 

@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING
 from engine.runs.catalog import HEARTBEAT_SECONDS, RunError, hold
 from engine.runs.control import Control, Server
 from engine.runs.crew import BEGUN, Crew, Report, obey, tell_leader
-from engine.runs.files import StoreFullError, to_json, write_atomically
+from engine.runs.files import APPEND, StoreFullError, to_json, write_atomically
 from engine.runs.lock import Lock
 from engine.runs.process import EXIT_FAILED, EXIT_STORE_FULL
 from engine.runs.queue import WAIT_SECONDS, Ticket
@@ -188,12 +189,12 @@ def _only_remarks(kind: str, message: str) -> None:
 
 def _wait_as_spare() -> int:
     """Load what takes seconds, and wait for a run; the end of standard input means that none will come."""
-
+    import_module("engine.runs.run")
     line = sys.stdin.buffer.readline().rstrip(b"\n")
     if not line:
         return 0
     run = Path(os.fsdecode(line))
-    log = os.open(run / "run.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(run / "run.log", APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     return lead(run)

@@ -16,7 +16,9 @@ def explore(
     settings: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
-    low_bandwidth: Annotated[bool, typer.Option("--low-bandwidth", help="Two frames and 8 KB a second, at most.")] = False,
+    low_bandwidth: Annotated[
+        bool, typer.Option("--low-bandwidth", help="Two frames and 8 KB a second, at most.")
+    ] = False,
     max_rate: Annotated[
         int | None, typer.Option("--max-rate", min=1, metavar="BYTES", help="A second; over ssh 48000 by default.")
     ] = None,

@@ -73,7 +73,7 @@ def follow(live: LiveRun, *, json: bool, quiet: bool) -> None:
 
 def _start_and_leave(live: LiveRun, *, json: bool, quiet: bool) -> None:
     directory = live.run
-    while catalog.state(directory.path) == "interrupted" and not live.over:  # or `attach` would find nobody there
+    while not live.over and not _has_begun(live):  # or `attach` would find nobody there
         live.poll()
         time.sleep(LOCK_POLL_SECONDS)
     if live.state in ("failed", "interrupted"):
@@ -83,6 +83,13 @@ def _start_and_leave(live: LiveRun, *, json: bool, quiet: bool) -> None:
     if not quiet:
         name = _named(directory)
         typer.echo(f"it goes on by itself; watch it: mftui attach {name}; stop it: mftui runs stop {name}", err=True)
+
+
+def _has_begun(live: LiveRun) -> bool:
+    """Whether our worker holds the run, or a scheduler our job."""
+    if live.process is not None:
+        return live.run.worker() == live.process.pid
+    return catalog.state(live.run.path) != "interrupted"
 
 
 def _follow(live: LiveRun, interrupts: list[int], *, ours: bool, json: bool, quiet: bool) -> None:

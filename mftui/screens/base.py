@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
@@ -60,6 +60,11 @@ class LabScreen(Screen[None]):
         yield ScreenBar(self.mode)
         yield from self.body()
         yield Footer(compact=True, show_command_palette=False)
+
+    @property
+    def help_bindings(self) -> list[BindingType]:
+        """The keys that `?` tells of."""
+        return list(type(self).BINDINGS)
 
     def body(self) -> list[Widget]:
         raise NotImplementedError

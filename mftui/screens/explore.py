@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from mftui.screens.base import LabScreen, key
 from mftui.views.alignment import Alignment
 from mftui.views.canvas_view import CanvasView
 from mftui.views.event_log import EventLog
+from mftui.views.fields.field_list import FieldList
 from mftui.views.form import Form
 from mftui.views.guesses import GuessesPane
 from mftui.views.losses import Losses
@@ -105,6 +107,7 @@ class ExploreScreen(LabScreen):
         self._layout = "overview"
         self._zoomed = False
         self._rest = 0
+        self._shown_run: Path | None = None
         self._pinned: tuple[int, int] | None = None
         """sweep point and seed chosen by key; None follows the running trial"""
 
@@ -145,6 +148,7 @@ class ExploreScreen(LabScreen):
     def show(self) -> None:
         if not self.is_mounted:
             return
+        self._notice_run()
         self._status_bar.show(self._status())
         trial, live = self.trial, self.lab.session.live
         if trial is None or live is None:
@@ -156,8 +160,16 @@ class ExploreScreen(LabScreen):
             else:
                 pane.show(trial, look)
 
-    def anew(self) -> None:
-        """Another run is on the screen."""
+    @property
+    def help_bindings(self) -> list[BindingType]:
+        return [*super().help_bindings, *FieldList.BINDINGS]
+
+    def _notice_run(self) -> None:
+        """Begin anew when another run is on the screen."""
+        live = self.lab.session.live
+        if live is None or live.run.path == self._shown_run:
+            return
+        self._shown_run = live.run.path
         self._rest = 0
         self._pinned, self.look = None, Look(theory=self.look.theory, log_x=self.look.log_x)
         self.form.adopt(self.lab.experiment, self.lab.session.device)
@@ -371,6 +383,7 @@ class ExploreScreen(LabScreen):
 
     def show_point(self, point: int) -> None:
         """Its first data set, until another trial is chosen."""
+        self._notice_run()
         self._pinned = (point, self.lab.experiment.points[point].problem.seed)
 
     def action_point(self, by: int) -> None:

@@ -12,13 +12,6 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-_IN_THE_FORM = [
-    ("tab ↑ ↓", "move between fields"),
-    ("← →", "previous or next value of a choice"),
-    ("enter", "start a run with what is in the form"),
-    ("escape", "leave the form, so that letters are keys again"),
-]
-
 
 class HelpScreen(ModalScreen[None]):
     """Every key with what it does."""
@@ -31,9 +24,9 @@ class HelpScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q", "dismiss", "Back")]
 
-    def __init__(self, bindings: Iterable[Binding]) -> None:
+    def __init__(self, bindings: Iterable[BindingType]) -> None:
         super().__init__()
-        self._keys = list(bindings)
+        self._keys = [each for each in bindings if isinstance(each, Binding) and each.tooltip]
 
     def compose(self) -> ComposeResult:
         table = Table.grid(padding=(0, 3))
@@ -42,9 +35,6 @@ class HelpScreen(ModalScreen[None]):
         table.add_column(style="dim", no_wrap=True)  # what `keys.toml` calls it
         for binding in self._keys:
             table.add_row(binding.key_display or binding.key, binding.tooltip or binding.description, binding.id or "")
-        table.add_row()
-        for keys, meaning in _IN_THE_FORM:
-            table.add_row(keys, meaning)
         with VerticalScroll() as box:
             box.border_title = "keys"
             box.border_subtitle = "escape closes"
