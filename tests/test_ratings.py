@@ -15,7 +15,7 @@ from engine.runs.directory import RunDirectory
 from engine.spec import preset, ratings
 from engine.spec.preset import PresetError
 from engine.spec.ratings import RatingsError
-from mftui.cli.run import _print_results
+from mftui.cli.watch import _print_results
 from mftui.formatting import observed_table
 from tests.runs import follow_to_end, results_of
 
