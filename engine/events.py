@@ -18,7 +18,7 @@ class Rows:
     """Rows of one table of `schema`; what a row lacks becomes NaN."""
 
     table: str
-    rows: Sequence[Sequence[int | float]]
+    rows: Sequence[Sequence[int | float]] | NDArray[np.float64]
     columns: Sequence[str] | None = None
     """what the values are, by name; None: the table's columns from the first on"""
 

@@ -6,8 +6,10 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,6 +19,7 @@ from engine.descent.batched_step import BatchedStep, compress
 from engine.descent.diagnostics import Spectrum, spectrum, spectrum_of_product
 from engine.descent.inits import initial_factors
 from engine.descent.learning_rate import LearningRates, checked, learning_rates
+from engine.descent.log_rows import log_rows
 from engine.descent.observer import Look, Mark, Observed, Observer
 from engine.descent.optimizers import State, optimizer
 from engine.descent.optimizers.stochastic import Batches
@@ -113,7 +116,7 @@ class Descent:
         on it"""
         self._marks_at_once = max(1, min(MOST_MARKS, int(LOG_SECONDS / between_marks)))
 
-    @property
+    @cached_property
     def runs(self) -> list[tuple[int, int]]:
         """(sweep point, seed) of every run, in the order of the batch."""
         return [(point, seed) for seed in self.seeds for point in self._points]
@@ -251,26 +254,28 @@ class Descent:
     def _log(self, state: DescentState) -> tuple[DescentState, list[Event]]:
         """Rows of all the marks, together; the diverged runs are known from here on."""
         measured, look = self._measure(state.marks)
-        table = measured.tolist()
-        shown: list[list[bool]] = []
-        rows: list[list[float]] = []
-        last_finite, diverged, ended = list(state.last_finite), list(state.diverged), list(state.ended)
-        final = state.final
-        for mark, values_of_runs in zip(state.marks, table, strict=True):
-            shown.append([False] * len(self.runs))
-            for run, (finite, *values) in enumerate(values_of_runs):
-                if diverged[run] is not None or ended[run]:
-                    continue
-                rows.append([*self.runs[run], mark.step, *values])
-                shown[-1][run] = bool(finite)
-                if not finite:
-                    diverged[run] = float(mark.rates.of_run[run])
-                    continue
-                last_finite[run] = (mark.step, values[0], values[1])
-                if values[0] < self._settings.stop_below:
+        gone = np.array(
+            [rate is not None or ended for rate, ended in zip(state.diverged, state.ended, strict=True)], np.bool_
+        )
+        finite, losses = measured[..., 0].cpu().numpy() > 0, measured[..., 1:3].double().cpu().numpy()
+        diverged, ended, final = list(state.diverged), list(state.ended), state.final
+        logged = np.empty(finite.shape, np.bool_)
+        for index, mark in enumerate(state.marks):
+            logged[index] = ~gone
+            over = logged[index] & (~finite[index] | (losses[index, :, 0] < self._settings.stop_below))
+            for run in np.flatnonzero(over).tolist():
+                gone[run] = True
+                if finite[index, run]:
                     ended[run] = True
                     final = final.clone()
                     final[run] = mark.weights[run]
+                else:
+                    diverged[run] = float(mark.rates.of_run[run])
+        shown, last_finite = logged & finite, list(state.last_finite)
+        for run in np.flatnonzero(shown.any(axis=0)).tolist():
+            last = int(np.flatnonzero(shown[:, run])[-1])
+            last_finite[run] = (state.marks[last].step, *losses[last, run].tolist())
+        rows = log_rows(self.runs, look.steps, measured[..., 1:], logged)
         observed, events = self._observer.look(state.observed, replace(look, shown=shown))
         state = replace(
             state,
@@ -303,7 +308,7 @@ class Descent:
         values = torch.where(finite[:, None], padded, torch.nan)
         table = torch.cat([finite[:, None].to(losses), losses, values], dim=1).view(marks, count, -1)
         steps, rates = [mark.step for mark in of_steps], torch.cat([mark.rates.of_run for mark in of_steps])
-        return table, Look(steps, rates, factors, left, right, found, shown=[])
+        return table, Look(steps, rates, factors, left, right, found, shown=np.empty((0, 0), np.bool_))
 
     def _last_product(
         self, weights: Float[Tensor, "run parameter"]

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from numpy import ndarray
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from engine.descent import theory
 from engine.descent.batched_step import Layout
 from engine.descent.diagnostics import Spectrum, Truth, diagnose, frobenius_norm_of_product
 from engine.descent.learning_rate import LearningRates
+from engine.descent.log_rows import log_rows
 from engine.descent.prediction import Course, Flow
 from engine.events import (
     MAX_COMPLETE_SPECTRUM,
@@ -79,7 +81,7 @@ class Look:
     right: Float[Tensor, "batch n k"]
     """W is left·rightᵀ"""
     spectrum: Spectrum
-    shown: Sequence[Sequence[bool]]
+    shown: Bool[ndarray, "mark run"]
     """per log point, per run: whether it is finite, and always was"""
 
 
@@ -153,13 +155,7 @@ class Observer:
             matrices = None
             frobenius = frobenius_norm_of_product(look.left, look.right.mT)
             found = diagnose(look.factors, look.spectrum, None, frobenius_norm=frobenius)
-        table = torch.stack(list(found.values()), dim=1).view(len(look.steps), len(self._runs), -1).tolist()
-        rows = [
-            [*self._runs[run], step, *values]
-            for step, shown, of_runs in zip(look.steps, look.shown, table, strict=True)
-            for run, values in enumerate(of_runs)
-            if shown[run]
-        ]
+        rows = log_rows(self._runs, look.steps, torch.stack(list(found.values()), dim=1), look.shown)
         events: list[Event] = [Rows("diagnostics", rows, (*_PLACE, *self._names))]
         if matrices is not None and self._entry_names:
             events.append(self._entries(look, matrices))
@@ -184,13 +180,7 @@ class Observer:
 
     def _entries(self, look: Look, matrices: Float[Tensor, "batch m n"]) -> Rows:
         """W itself."""
-        table = matrices.reshape(len(look.steps), len(self._runs), -1).tolist()
-        rows = [
-            [*self._runs[run], step, *values]
-            for step, shown, of_runs in zip(look.steps, look.shown, table, strict=True)
-            for run, values in enumerate(of_runs)
-            if shown[run]
-        ]
+        rows = log_rows(self._runs, look.steps, matrices, look.shown)
         return Rows("matrices", rows, (*_PLACE, *self._entry_names))
 
     def _compare(self, observed: Observed, look: Look, matrices: Float[Tensor, "batch m n"]) -> tuple[Observed, Rows]:

@@ -9,7 +9,9 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.descent.descent import Descent, DescentState
 from engine.descent.learning_rate import LearningRates
@@ -177,7 +179,7 @@ class Lane:
         for event in events:
             match event:
                 case Rows(table, rows, columns):
-                    if rows:
+                    if len(rows):
                         self._writer.rows(table, _in_full(rows, columns, self._run.tables[table]))
                 case PosteriorSample(point, method, seed, matrices, log_weight):
                     self._writer.sample(point, method, seed, {"matrices": matrices, "log_weight": log_weight})
@@ -264,12 +266,13 @@ def _keys(trials: Iterable[TrialResult]) -> set[tuple[int, Method, int]]:
 
 
 def _in_full(
-    rows: Sequence[Sequence[int | float]], given: Sequence[str] | None, columns: Sequence[str]
-) -> list[list[int | float]]:
+    rows: Sequence[Sequence[int | float]] | NDArray[np.float64], given: Sequence[str] | None, columns: Sequence[str]
+) -> NDArray[np.float64]:
     """Rows with a value for each of a table's columns, NaN where a smaller sweep point has none."""
-    if given is None:
-        given = columns[: len(rows[0])]
-    if len(given) == len(columns):
-        return [list(row) for row in rows]
-    place = {name: index for index, name in enumerate(given)}
-    return [[row[place[name]] if name in place else math.nan for name in columns] for row in rows]
+    table = np.asarray(rows, np.float64)
+    names = columns[: table.shape[1]] if given is None else given
+    if len(names) == len(columns):
+        return table
+    full = np.full((len(table), len(columns)), math.nan)
+    full[:, [columns.index(name) for name in names]] = table
+    return full

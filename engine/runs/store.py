@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -124,16 +123,15 @@ class Writer:
         """Rows of each table so far, those of earlier attempts included."""
         return {table: count for table, count in self._rows.items() if table not in NEVER_REPEATED}
 
-    def rows(self, table: str, rows: Sequence[Sequence[int | float]]) -> None:
+    def rows(self, table: str, rows: Sequence[Sequence[int | float]] | NDArray[np.float64]) -> None:
         """Append rows of `table`. Raises `StoreFullError` when the disk is full."""
-        if not rows:
+        if not len(rows):
             return
-        count = self._columns[table]
-        records = []
-        for row in rows:
-            values = struct.pack(f"<{count}d", *row)
-            records += [values, struct.pack("<II", zlib.crc32(values), 0)]
-        packed = b"".join(records)
+        records = np.zeros((len(rows), self._columns[table] + 1), "<f8")
+        records[:, :-1] = rows
+        checks = [zlib.crc32(record) for record in records[:, :-1].copy()]
+        records[:, -1] = np.array(checks, "<u8").view("<f8")
+        packed = records.tobytes()
         try:
             if table not in self._descriptors:
                 path = self._directory / f"{table}-{self._unit:04d}-{self._log.attempt:04d}.rec"
