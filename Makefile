@@ -14,12 +14,12 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov --cov-report=term:skip-covered -q
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -q -n auto --dist loadscope
 
 quick: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -x -m "not slow"
+	$(BIN)/pytest -q -x -m "not slow" -n auto --dist loadscope
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

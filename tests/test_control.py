@@ -394,7 +394,7 @@ def test_a_single_step_is_one_step_of_each_method(alone: dict[str, bytes], tmp_p
     assert tables_of(run) == alone
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 20, 61])
+@pytest.mark.parametrize("at", [1, 2, 3, 20, 33])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(at: int, alone: dict[str, bytes], tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", *BUSY)
     assert _work(run, {at: [STOP]}) == ("stopped", [])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
-from textual.containers import Horizontal
+from textual.containers import Container
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -23,6 +23,8 @@ from mftui.views.trial import Look, TrialView
 
 _COUNTING = ("rejection", "collapsed")
 """samplers whose hits over draws estimate P(hit) as they come; the others say it at the end"""
+NARROW, LOW = 75, 16
+"""cells; where a pane is narrower, and higher, the numbers are above the histogram rather than beside it"""
 MOST_BINS = 40
 MOST_DECADES = 6
 """shown below the largest loss: the far tail and GD's 1e-20 would squeeze everything else"""
@@ -33,7 +35,9 @@ class GuessesPane(Pane):
 
     DEFAULT_CSS = """
     GuessesPane #guess-numbers { width: 40; height: 100%; padding: 0 1; }
-    GuessesPane Horizontal { height: 1fr; }
+    GuessesPane #guess-halves { layout: horizontal; height: 1fr; }
+    GuessesPane.-upright #guess-halves { layout: vertical; }
+    GuessesPane.-upright #guess-numbers { width: 1fr; height: auto; max-height: 50%; }
     """
 
     name_of_pane = "Guess & Check · generalization loss of the draws"
@@ -43,7 +47,10 @@ class GuessesPane(Pane):
         self.numbers = Static(id="guess-numbers")
 
     def content(self) -> list[Widget]:
-        return [Horizontal(self.numbers, self.canvas)]
+        return [Container(self.numbers, self.canvas, id="guess-halves")]
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.width < NARROW and self.size.height > LOW, "-upright")
 
     def show(self, trial: TrialView, look: Look) -> None:
         self.start_anew(trial.key)

@@ -47,7 +47,7 @@ class Matrices(Pane):
         shown = (("W*" if known else "observed", wanted), ("W", matrix), ("W − W*", difference))
         for (name, values), title, view in zip(shown, self._titles, self._views, strict=True):
             largest = float(np.nanmax(np.abs(values), initial=0.0))
-            title.update(f"{name}   largest {format_loss(largest)}", layout=False)
+            title.update(f"{name} ≤ {format_loss(largest)}", layout=False)
             view.show(Heatmap(values, -limit, limit, observed=observed if known else None))
 
 
