@@ -2,7 +2,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: run test quick format clean
+.PHONY: run test quick format captures clean
 
 run: .venv/installed
 	@if [ -n "$(ARGS)" ]; then $(BIN)/mftui $(ARGS); \
@@ -29,6 +29,9 @@ format: .venv/installed
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+captures: .venv/installed
+	$(BIN)/python docs/captures.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage

@@ -12,12 +12,14 @@ from engine.events import diagnostic_names
 from engine.spec.settings import PointSettings
 from mftui.canvas import Heatmap, Plot, Steps, draw, draw_heatmap
 from mftui.live import MOST_POINTS, Curve, Entries, Guesses, Progress
+from mftui.views import canvas_view
 from mftui.views.alignment import Alignment
 from mftui.views.guesses import GuessesPane
 from mftui.views.losses import Losses
 from mftui.views.matrices import at_cursor, target
 from mftui.views.pane import Pane
 from mftui.views.ranks import Ranks
+from mftui.views.roles import color
 from mftui.views.singular_values import SingularValues, _theory
 from mftui.views.trial import Look, TrialView, smooth, trial_view
 from tests.runs import make_run
@@ -181,3 +183,27 @@ def test_a_run_of_which_nothing_is_stored_yet_can_be_looked_at(tmp_path: object)
     shown = trial_view(live, 0, 0)
     assert len(shown.curve) == 0
     assert isinstance(SingularValues().plot(shown, Look()), Plot)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"), [("UTF-8", "braille"), ("utf8", "braille"), ("ANSI_X3.4-1968", "ascii")]
+)
+def test_a_locale_without_utf_8_gets_ascii(encoding: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas_view.glyphs.cache_clear()
+    monkeypatch.setattr(canvas_view.locale, "getpreferredencoding", lambda _: encoding)
+    assert canvas_view.glyphs().value == expected
+    canvas_view.glyphs.cache_clear()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_role_has_a_colour_that_stands_off_its_ground(dark: bool) -> None:
+    ground = 0x12 if dark else 0xF5
+    names = ["gd", "prior", "gnc", "nuclear", "training", "generalization", "bad", "good", "label"]
+    for role in [*names, *(f"series-{index}" for index in range(6))]:
+        red, green, blue = (int(color(role, dark)[start : start + 2], 16) for start in (1, 3, 5))
+        luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        assert abs(luminance - ground) > 55, role
+    for kind, count in (("diverging", 15), ("sequential", 16)):
+        assert len({color(f"{kind}-{level}", dark) for level in range(count)}) == count
+    with pytest.raises(KeyError):
+        color("nobody", dark)
