@@ -15,12 +15,15 @@ import signal
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 from engine.runs import lane, worker
 from engine.runs.directory import RunDirectory
 from tests.runs import make_run, results_of, tables_of
 
+for module in ("engine.runs.run", "engine.runs.directory", "engine.runs.environment"):
+    import_module(module)  # once, rather than in each fork
 lane.CHECKPOINT_SECONDS = 0.02
 
 DESCENTS = [
@@ -36,7 +39,7 @@ GUESSES = [
     ["gnc.sampler='collapsed'", "gnc.draws=300_000", "model.width=8"],
     ["gnc.sampler='conditional'", "gnc.eps_train=1e-3", "gnc.effective_samples=3_000"],
     ["gnc.sampler='splitting'", "gnc.eps_train=3e-2", "gnc.effective_samples=100"],
-    ["gnc.sampler='auto'", "gnc.eps_train=1e-3", "gnc.effective_samples=2_000"],
+    ["gnc.sampler='auto'", "gnc.eps_train=1e-2", "gnc.effective_samples=2_000"],
 ]
 MIXTURES = [
     [*descent, *guess, "gd.steps=2_000", "gd.log_every=20"]

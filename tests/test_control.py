@@ -412,7 +412,7 @@ def test_every_sampler_that_was_stopped_goes_on_to_the_same_bits(sampler: str, t
     whole, run = make_run(tmp_path / "alone", *texts), make_run(tmp_path / "run", *texts)
     _work(whole)
     stops = 0
-    while _work(run, {2: [STOP]})[0] == "stopped":
+    while _work(run, {2 ** (stops + 1): [STOP]})[0] == "stopped":
         stops += 1
     assert stops
     assert tables_of(run) == tables_of(whole)

@@ -91,22 +91,16 @@ def _tickets() -> list[Path]:
     return sorted((home_directory() / "queue").rglob("*-*[0-9]"))
 
 
-def test_a_ticket_that_is_not_locked_yet_counts_and_a_dead_ones_is_thrown_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dead_process_has_no_place_and_its_ticket_is_thrown_away_at_once(tmp_path: Path) -> None:
     first = Ticket("cuda:0", tmp_path)
     folder = first._folder
     first.give_up()
-    now = queue.time.time_ns()
-    fresh, dead = folder / f"{now:020d}-1", folder / f"{now - 10**12:020d}-2"
-    for path in (fresh, dead):
-        path.touch()
+    dead = folder / f"{queue.time.time_ns():020d}-2"
+    dead.touch()
     ticket = Ticket("cuda:0", tmp_path)
-    assert not ticket.is_next()
-    assert not dead.exists()
-    monkeypatch.setattr(queue.time, "time_ns", lambda: now + 2 * 10**9)
     assert ticket.is_next()
-    assert not fresh.exists()
+    assert not dead.exists()
+    assert [path.name[0] != "." for path in folder.iterdir()] == [True]
     ticket.give_up()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,14 +44,16 @@ class Ticket:
         self._places = places(device)
         self._folder = _folder(device)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path = self._folder / f"{time.time_ns():020d}-{os.getpid()}"
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        hidden = self._folder / f".{os.getpid()}-{secrets.token_hex(4)}"
+        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             write_all(descriptor, to_json({"run": str(run), "pid": os.getpid()}).encode())
         finally:
             os.close(descriptor)
-        self._lock = lock.Lock(self._path)
+        self._lock = lock.Lock(hidden)
         self._lock.acquire(lock.LEADER)
+        self._path = self._folder / f"{time.time_ns():020d}-{os.getpid()}"
+        hidden.rename(self._path)  # seen only once it is locked: one that isn't is a dead process's
 
     def is_next(self) -> bool:
         """Whether the holder may compute; once it may, it always may."""
@@ -92,7 +95,7 @@ def _folder(device: str) -> Path:
 
 def _tickets(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:
         return []
 
@@ -101,7 +104,5 @@ def _is_held(path: Path) -> bool:
     """Whether the ticket's process lives; a dead one's is thrown away."""
     if lock.holder(path) is not None:
         return True
-    if path.name.split("-")[0] >= f"{time.time_ns() - 10**9:020d}":
-        return path.exists()  # it may not be locked yet
     path.unlink(missing_ok=True)
     return False
