@@ -236,6 +236,8 @@ def test_a_pause_from_the_very_beginning_holds_for_helpers_too(tmp_path: Path, e
     follow(live, lambda live: live.state == "paused", "the pause")
     live.resume()
     follow(live, lambda live: live.state == "running", "the end of the pause")
+    live.stop()
+    follow_to_end(live)
 
 
 @needs_two_cores

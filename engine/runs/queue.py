@@ -102,7 +102,8 @@ def _tickets(folder: Path) -> list[Path]:
 
 def _is_held(path: Path) -> bool:
     """Whether the ticket's process lives; a dead one's is thrown away."""
-    if lock.holder(path) is not None:
+    if lock.holder(path) is not None or path.name.endswith(f"-{os.getpid()}"):  # nobody sees locks of their own
         return True
-    path.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.unlink()
     return False

@@ -180,12 +180,12 @@ class ExploreScreen(LabScreen):
         count, first = len(experiment.points), experiment.points[point].problem.seed
         where = f"{experiment.label(point)} ({point + 1}/{count})" if experiment.over else "single point"
         following = "following" if self._pinned is None else "g: follow the run"
-        moment = "" if self.look.cursor is None else f" · step {self.look.cursor:,.0f}, escape: latest"
+        moment = "" if self.look.cursor is None else f"step {self.look.cursor:,.0f}, escape: latest · "
         return Status(
             title=experiment.title,
             state="failed" if lab.error else "stopping" if lab.session.stopping else live.state if live else "starting",
             device=live.device if live else lab.session.device,
-            shown=f"{where} · seed {seed} ({seed - first + 1}/{experiment.seeds}) · {following}{moment}",
+            shown=f"{moment}{where} · seed {seed} ({seed - first + 1}/{experiment.seeds}) · {following}",
             progress=live.progress if live else {},
             message=lab.error or (live.message if live else ""),
             dark=lab.current_theme.dark,
