@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from contextlib import suppress
 
 from engine.runs.catalog import FORMAT, RunError
 from engine.runs.control import forget_requests
@@ -47,9 +46,10 @@ class Spare:
 
     def dismiss(self) -> None:
         """It isn't needed."""
+        self._process.kill()
+        self._process.wait()
         if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
+            self._process.stdin.close()
 
 
 def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
