@@ -135,6 +135,8 @@ class Explorer(App[None]):
             await enter()
         except (RunError, OSError) as error:
             self.error = str(error)
+            if isinstance(screen := self.lab_screen, ExploreScreen):
+                screen.take_up()
         self._show()
         self.set_timer(SPARE_SECONDS, self.session.keep_spare)
 

@@ -165,6 +165,10 @@ class ExploreScreen(LabScreen):
         self._shown_run = live.run.path
         self._rest = 0
         self._pinned, self.look = None, Look(theory=self.look.theory, log_x=self.look.log_x)
+        self.take_up()
+
+    def take_up(self) -> None:
+        """What was to be started is what the form's changes are measured against."""
         self.form.adopt(self.lab.experiment, self.lab.session.device)
 
     def edit(self, experiment: Experiment) -> None:
