@@ -160,6 +160,8 @@ class LiveRun:
         self.progress: dict[Method, Progress] = {}
         self.log: deque[tuple[float, str]] = deque(maxlen=MOST_LOG_LINES)
         """what happened: seconds since 1970, and a line"""
+        self.leader: int | None = None
+        """process id of the worker that last said it has begun"""
         self._rate: float | None = None
         self._reader = run.reader()
         self.process = process
@@ -263,7 +265,7 @@ class LiveRun:
         self.state = STATE_AFTER.get(kind, self.state)
         match kind:
             case "started":
-                self.state = "starting"
+                self.state, self.leader = "starting", event.get("pid")
             case "device":
                 self.message = ""
                 self.device = event["device"]

@@ -86,9 +86,9 @@ def _start_and_leave(live: LiveRun, *, json: bool, quiet: bool) -> None:
 
 
 def _has_begun(live: LiveRun) -> bool:
-    """Whether our worker holds the run, or a scheduler our job."""
+    """Whether our worker says so, or a scheduler holds our job."""
     if live.process is not None:
-        return live.run.worker() == live.process.pid
+        return live.leader == live.process.pid
     return catalog.state(live.run.path) != "interrupted"
 
 

@@ -251,7 +251,7 @@ class TourScreen(LabScreen):
         screen = self.lab.lab_screen
         if screen is not None and screen.mode == "explore":
             self._begun = False
-            screen.anew()  # type: ignore[attr-defined]
+            screen.take_up()  # type: ignore[attr-defined]
             screen.show()
 
     def on_screen_resume(self) -> None:
