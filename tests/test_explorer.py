@@ -178,7 +178,7 @@ async def test_dragging_over_a_plot_scrubs_all_panes() -> None:
         screen = explore(app)
         canvas = screen.query_one(SingularValues).canvas
         await pilot.mouse_down(canvas, offset=(canvas.size.width // 2, 5))
-        await pilot.mouse_up(canvas)
+        await pilot.mouse_up(canvas, offset=(canvas.size.width // 2, 5))
         assert screen.look.cursor is not None
         assert 100 < screen.look.cursor < 300
         drawings = [pane.canvas.drawing for pane in screen.visible_panes]

@@ -129,4 +129,5 @@ def test_an_installed_mftui_runs_an_experiment_anywhere_with_its_own_worker(inst
     assert ended.returncode == 0, ended.stderr
     document = json.loads(ended.stdout)
     assert (document["state"], len(document["trials"])) == ("finished", 12)
-    assert (installed.elsewhere / "out" / "run.log").read_text(encoding="utf-8") == f"{marker}\n"
+    log = (installed.elsewhere / "out" / "run.log").read_text(encoding="utf-8")
+    assert set(log.splitlines()) == {marker}  # a line from each process that shares the run
