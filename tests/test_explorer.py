@@ -235,6 +235,7 @@ async def test_quitting_while_the_worker_starts_leaves_no_worker_behind() -> Non
         await until(pilot, lambda: not app.is_running)
     assert live.wait(10.0)
     assert live.run.worker() is None
+    live.poll()
     assert f"mftui resume {live.run.name}" in (app.farewell() or "")
 
 

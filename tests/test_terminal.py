@@ -197,5 +197,6 @@ def test_through_ssh_a_cut_connection_leaves_the_run_and_another_shows_it_again(
     terminal.run(f"clear; {ssh} {shlex.quote(f'{MFTUI} attach')}")
     terminal.shows(r"━|GD")
     terminal.press("C-c")
+    terminal.shows(r"goes on; stop it")
     terminal.run(f"clear; {ssh} {shlex.quote(f'{MFTUI} runs stop quick')}")
     wait_until(lambda: only_run().state == "stopped", "the end of the run")

@@ -33,6 +33,7 @@ class Loop:
         self._report = report
         self._waiting = units(run.experiment)
         self._lanes: dict[Method, Lane] = {}
+        self._told_of_pause = False
 
     @property
     def waiting(self) -> list[Unit]:
@@ -85,20 +86,20 @@ class Loop:
 
     def _wait_while_paused(self) -> bool:
         """Whether to make one round although the run is paused."""
-        if not self._control.paused:
-            return False
-        if self._control.take_step():
-            return True
-        for lane in self._lanes.values():
-            lane.checkpoint()
-        self._report("paused", "")
         while self._control.paused:
+            if self._control.take_step():
+                return True
+            if not self._told_of_pause:
+                for lane in self._lanes.values():
+                    lane.checkpoint()
+                self._report("paused", "")
+                self._told_of_pause = True
             self._control.wait(POLL_SECONDS)
             self._control.look()
             self._set_rates()
-            if self._control.take_step():
-                return True
-        self._report("continued", "")
+        if self._told_of_pause:
+            self._report("continued", "")
+            self._told_of_pause = False
         return False
 
     def _set_rates(self) -> None:
