@@ -194,9 +194,10 @@ def test_through_ssh_a_cut_connection_leaves_the_run_and_another_shows_it_again(
     entry = only_run()
     sign = catalog.last_sign(entry.path)
     wait_until(lambda: catalog.last_sign(entry.path) > sign, "more rows")
-    terminal.run(f"clear; {ssh} {shlex.quote(f'{MFTUI} attach')}")
+    terminal.run(f"clear; {ssh} {shlex.quote(f'{MFTUI} attach')}; echo LE''FT")
     terminal.shows(r"━|GD")
     terminal.press("C-c")
     terminal.shows(r"goes on; stop it")
+    terminal.shows(r"LEFT")  # what is typed before the connection has ended is lost with it
     terminal.run(f"clear; {ssh} {shlex.quote(f'{MFTUI} runs stop quick')}")
     wait_until(lambda: only_run().state == "stopped", "the end of the run")
