@@ -1,8 +1,7 @@
-"""What goes to the terminal: no more cells than have changed, no more bytes than the link takes.
+"""What goes to the terminal: no more bytes than the link takes.
 
-Textual sends a changed span from its widget's left edge on; `Cropped` sends the span alone (8 KB/s instead of 51 for
-four growing plots). `Governor` counts what is written, and says when there is room for another frame: stale frames are
-dropped, never queued, so that a key acts at once on a slow link.
+`Governor` counts what is written, and says when there is room for another frame: stale frames are dropped, never
+queued, so that a key acts at once on a slow link.
 """
 
 from __future__ import annotations
@@ -10,12 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
-from rich.console import Console
-from rich.control import Control
-from textual._compositor import ChopsUpdate
 from textual.drivers.linux_driver import LinuxDriver
+
+from mftui.encoding import in_ascii, knows_unicode
 
 LOCAL_RATE = 1_000_000
 """bytes a second; a terminal on the same machine takes more"""
@@ -77,31 +74,11 @@ class CountingDriver(LinuxDriver):
     """Tells the app's governor of every byte."""
 
     def write(self, data: str) -> None:
+        if not knows_unicode():
+            data = in_ascii(data)
         governor: Governor | None = getattr(self._app, "governor", None)
         if governor is not None:
             governor.spend(len(data.encode(errors="replace")))
             if self._writer_thread is not None:
                 governor.pending = self._writer_thread._queue.qsize
         super().write(data)
-
-
-class Cropped(ChopsUpdate):
-    """Sends the changed spans and nothing beside them."""
-
-    def __init__(self, update: ChopsUpdate) -> None:
-        super().__init__(update.chops, update.spans, update.chop_ends)
-
-    def render_segments(self, console: Console) -> str:
-        parts: list[str] = []
-        for y, first, end in self.spans:
-            for strip_end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
-                if strip is None or x >= end or strip_end <= first:
-                    continue
-                shown = strip.crop(max(0, first - x), min(strip_end, end) - x)
-                parts += [Control.move_to(max(x, first), y).segment.text, shown.render(console)]
-        return "".join(parts)
-
-
-def cropped(renderable: Any) -> Any:
-    """The same update, with as few cells as will do."""
-    return Cropped(renderable) if type(renderable) is ChopsUpdate and renderable.spans else renderable

@@ -1,0 +1,131 @@
+"""What the terminal shows, cell by cell, so that no cell is sent to it twice.
+
+Textual sends whole widgets where a part has changed, and the whole screen under a dialog: 180 KB for a page of help.
+Here each update is compared with what was sent before, and only cells that differ go out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from rich.cells import get_character_cell_size
+from rich.console import Console
+from rich.control import Control
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.geometry import Size
+from textual.strip import Strip
+
+Cell = tuple[str, Style | None]
+"""its character, empty in the right half of a wide one"""
+NEAR = 6
+"""cells: so many that did not change are sent along, since moving the cursor costs as much"""
+
+
+class Frame:
+    """What was sent so far."""
+
+    def __init__(self) -> None:
+        self._size = Size()
+        self._lines: list[list[Cell | None]] = []
+
+    def forget(self) -> None:
+        """The terminal may show anything now."""
+        self._lines = [[None] * self._size.width for _ in range(self._size.height)]
+
+    def changes(self, update: ChopsUpdate | LayoutUpdate, size: Size) -> CompositorUpdate:
+        """The same update for a terminal of `size`, without the cells that are there already."""
+        return _Changes(self, update, size)
+
+    def take(self, update: ChopsUpdate | LayoutUpdate, size: Size) -> Iterator[tuple[int, int, list[Cell]]]:
+        """Line, column and cells of each span that is new; from now on they count as sent."""
+        if size != self._size:
+            self._size = size
+            self.forget()
+        for y, x, strips in _pieces(update):
+            if 0 <= y < size.height:
+                new = cells(strips)[: max(0, size.width - x)]
+                old = self._lines[y]
+                for first, end in _differing(old[x : x + len(new)], new):
+                    yield y, x + first, new[first:end]
+                old[x : x + len(new)] = new
+
+
+class _Changes(CompositorUpdate):
+    """Compared when it is written: an update that Textual drops was never sent."""
+
+    def __init__(self, frame: Frame, update: ChopsUpdate | LayoutUpdate, size: Size) -> None:
+        self._frame, self._update, self._size = frame, update, size
+
+    def render_segments(self, console: Console) -> str:
+        parts = []
+        for y, x, span in self._frame.take(self._update, self._size):
+            parts += [Control.move_to(x, y).segment.text, Strip(_segments(span), len(span)).render(console)]
+        return "".join(parts)
+
+
+def _segments(span: Iterable[Cell]) -> list[Segment]:
+    """As few as will do: a blank goes on in the style before it where that looks the same."""
+    found: list[tuple[list[str], Style | None]] = []
+    for character, style in span:
+        if not found or (style != found[-1][1] and not (character == " " and style == _visible(found[-1][1])[1])):
+            found.append(([], style))
+        found[-1][0].append(character)
+    return [Segment("".join(characters), style) for characters, style in found]
+
+
+def _pieces(update: ChopsUpdate | LayoutUpdate) -> Iterator[tuple[int, int, Iterable[Strip]]]:
+    """Line, column, and what is to be there from that column on."""
+    if isinstance(update, LayoutUpdate):
+        for y, strips in enumerate(update.strips, update.region.y):
+            yield y, update.region.x, strips
+        return
+    for y, first, end in update.spans:
+        for strip_end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if strip is not None and x < end and strip_end > first:
+                yield y, max(x, first), [strip.crop(max(0, first - x), min(strip_end, end) - x)]
+
+
+def cells(strips: Iterable[Strip]) -> list[Cell]:
+    """Of a line, one for each column."""
+    found: list[Cell] = []
+    for strip in strips:
+        for text, style, _ in strip:
+            seen, blank = _visible(style)
+            for character in text:
+                if character == " ":
+                    found.append((" ", blank))
+                elif width := get_character_cell_size(character):
+                    found += [(character, seen), ("", seen)][:width]
+                elif found:  # an accent
+                    found[-1] = (found[-1][0] + character, found[-1][1])
+    return found
+
+
+@lru_cache(4096)
+def _visible(style: Style | None) -> tuple[Style | None, Style | None]:
+    """What is seen of a style on a character, and on a blank."""
+    if style is None:
+        return None, None
+    seen = style.clear_meta_and_links()
+    ruled = style.reverse or style.underline or style.underline2 or style.overline or style.strike
+    return seen, seen if ruled else Style(bgcolor=style.bgcolor)
+
+
+def _differing(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[int, int]]:
+    """Spans of columns to send: wide characters whole, near ones joined."""
+    spans: list[tuple[int, int]] = []
+    if old == new:
+        return spans
+    for x, (before, after) in enumerate(zip(old, new, strict=True)):
+        if before == after:
+            continue
+        first = x - 1 if not after[0] and x else x
+        end = x + 2 if x + 1 < len(new) and not new[x + 1][0] else x + 1
+        if spans and first - spans[-1][1] <= NEAR:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((first, end))
+    return spans

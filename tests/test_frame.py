@@ -1,0 +1,108 @@
+"""Only what has changed goes to the terminal, and the terminal then shows what it should."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import LayoutUpdate
+from textual.geometry import Region, Size
+from textual.strip import Strip
+
+from mftui.frame import Frame, cells
+
+CONSOLE = Console(force_terminal=True, color_system="truecolor", width=80, legacy_windows=False)
+STYLES = (Style(color="red"), Style(bgcolor="blue"), Style(color="red", bgcolor="blue", underline=True), Style())
+TOKENS = re.compile(r"\x1b\[(\d+);(\d+)H|\x1b\[([\d;]*)m|(.)", re.DOTALL)
+
+
+class Screen:
+    """A terminal that knows cursor moves, styles and wide characters."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.cells = [[(" ", "")] * width for _ in range(height)]
+        self._x = self._y = 0
+        self._style = ""
+
+    def write(self, text: str) -> None:
+        for row, column, style, character in TOKENS.findall(text):
+            if row:
+                self._y, self._x = int(row) - 1, int(column) - 1
+            elif character:
+                (taken,) = [len(cells([Strip([Segment(character)])]))]
+                self.cells[self._y][self._x : self._x + taken] = [(character, self._style), ("", self._style)][:taken]
+                self._x += taken
+            else:
+                self._style = "" if style == "0" else style
+
+    @property
+    def text(self) -> list[str]:
+        return ["".join(character for character, _ in line) for line in self.cells]
+
+    @property
+    def styles_of_letters(self) -> list[list[str]]:
+        return [[style for character, style in line if character.strip()] for line in self.cells]
+
+
+def picture(lines: list[list[tuple[str, int]]], width: int) -> list[Strip]:
+    """Lines of (text, style) filled up with blanks."""
+    strips = [Strip([Segment(text, STYLES[style]) for text, style in line]) for line in lines]
+    return [strip.adjust_cell_length(width) for strip in strips]
+
+
+def sent(frame: Frame, strips: list[Strip], width: int) -> str:
+    update = LayoutUpdate([[strip] for strip in strips], Region(0, 0, width, len(strips)))
+    return frame.changes(update, Size(width, len(strips))).render_segments(CONSOLE)
+
+
+TEXT = st.text(alphabet="ab ─⣿漢e\u0301", max_size=6)
+PICTURE = st.lists(st.lists(st.tuples(TEXT, st.integers(0, 3)), max_size=4), min_size=3, max_size=3)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(PICTURE, min_size=2, max_size=4))
+def test_after_any_updates_the_terminal_shows_the_last_picture(pictures: list[list[list[tuple[str, int]]]]) -> None:
+    width, frame, screen = 20, Frame(), Screen(20, 3)
+    for lines in pictures:
+        strips = picture(lines, width)
+        screen.write(sent(frame, strips, width))
+        whole = Screen(width, 3)
+        whole.write(sent(Frame(), strips, width))
+        assert screen.text == whole.text
+        assert screen.styles_of_letters == whole.styles_of_letters
+
+
+def test_what_is_there_is_not_sent_again_until_the_frame_is_forgotten_or_has_another_size() -> None:
+    frame = Frame()
+    strips = picture([[("loss ", 0), ("0.5", 1)], [("abc", 2)]], 20)
+    first = sent(frame, strips, 20)
+    assert "loss" in first
+    assert sent(frame, strips, 20) == ""
+    frame.forget()
+    assert sent(frame, strips, 20) == first
+    assert "loss" in sent(frame, picture([[("loss ", 0), ("0.5", 1)], [("abc", 2)]], 21), 21)
+
+
+def test_of_a_line_only_the_cells_that_differ_are_sent() -> None:
+    frame = Frame()
+    sent(frame, picture([[("step 1000 of 9000, loss 0.25", 0)]], 40), 40)
+    again = sent(frame, picture([[("step 1001 of 9000, loss 0.25", 0)]], 40), 40)
+    assert TOKENS.sub(lambda found: found[4] or "", again) == "1"
+
+
+def test_a_colour_that_no_blank_shows_is_no_change() -> None:
+    frame = Frame()
+    sent(frame, picture([[("   ", 3)]], 10), 10)
+    assert sent(frame, picture([[("   ", 0)]], 10), 10) == ""
+    assert sent(frame, picture([[("   ", 1)]], 10), 10) != ""
+
+
+def test_an_update_that_is_never_written_counts_as_not_sent() -> None:
+    frame = Frame()
+    strips = picture([[("abc", 0)]], 10)
+    frame.changes(LayoutUpdate([[strips[0]]], Region(0, 0, 10, 1)), Size(10, 1))
+    assert "abc" in sent(frame, strips, 10)
