@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-StreamName = Literal["truth", "measurements", "init", "prior", "gnc", "moves", "split", "sketch", "batches"]
+StreamName = Literal["truth", "measurements", "init", "prior", "gnc", "moves", "split", "sketch", "batches", "laws"]
 _STREAMS: tuple[StreamName, ...] = get_args(StreamName)
 _LANES = 512
 """long enough for vector operations, short enough that all 63 words of all lanes, 260 kB, stay in a core's cache"""

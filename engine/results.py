@@ -66,6 +66,67 @@ class GuessRecord:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A number with its standard error, from independent batches."""
+
+    value: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class EntryLaw:
+    """How far the entries of W, before normalization, are from i.i.d. Gaussian: each number would be 0."""
+
+    excess_kurtosis: Estimate
+    """of one entry"""
+    row_dependence: Estimate | None
+    """correlation between the squares of two entries of a row; None where a row has one"""
+    column_dependence: Estimate | None
+    """the same for a column"""
+    kolmogorov: Estimate | None
+    """Kolmogorov distance of one entry's law from the normal of the same variance; None but for the Gaussian prior"""
+
+
+@dataclass(frozen=True)
+class MiddleLaw:
+    """How near the product of the middle matrices W_{L−1} ⋯ W_2 is to rank one."""
+
+    log_ratio: Estimate | None
+    """mean of the natural logarithm of σ₂/σ₁; None where some σ₂ are 0, or can't be told from it"""
+    quantiles: tuple[float, ...]
+    """of σ₂/σ₁, at `QUANTILES`"""
+    far_from_rank_one: Estimate
+    """P(σ₂/σ₁ > ½)"""
+
+
+@dataclass(frozen=True)
+class LawRecord:
+    """What the prior's weights themselves show of the theorems' reasons, whatever the data set."""
+
+    entries: EntryLaw | None
+    middle: MiddleLaw | None
+    remarks: tuple[str, ...] = ()
+    """why one of them is missing, a sentence each"""
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> LawRecord:
+        """Inverse of `dataclasses.asdict`. Raises KeyError or TypeError on anything else."""
+
+        def value(given: Any) -> Any:
+            return Estimate(**given) if isinstance(given, dict) else tuple(given) if isinstance(given, list) else given
+
+        def values(part: dict[str, Any]) -> dict[str, Any]:
+            return {key: value(given) for key, given in part.items()}
+
+        entries, middle = data["entries"], data["middle"]
+        return LawRecord(
+            entries=None if entries is None else EntryLaw(**values(entries)),
+            middle=None if middle is None else MiddleLaw(**values(middle)),
+            remarks=tuple(data["remarks"]),
+        )
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """One method on one data set at one sweep point."""
 
@@ -86,6 +147,8 @@ class TrialResult:
     trajectory_error: float | None = None
     """the same for the integrated trajectory: largest |σ_r − predicted| over the log points, relative to the largest
     σ seen; None where none was asked for"""
+    laws: LawRecord | None = None
+    """Prior only, where gnc.measure_laws asks for it"""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -107,7 +170,8 @@ class TrialResult:
                     "generalization_loss": loss,
                 }
             )
-        return TrialResult(**{**data, "guesses": guesses})
+        laws = data.get("laws")
+        return TrialResult(**{**data, "guesses": guesses, "laws": None if laws is None else LawRecord.from_json(laws)})
 
 
 def trial_of(event: dict[str, Any]) -> TrialResult:

@@ -8,7 +8,7 @@ replicates. The mean of the family's standardized differences, far more sensitiv
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import product
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from scipy.stats import ks_2samp, kstwo, ncx2, norm, t
 
 from engine.randomness import Stream
+from engine.runs.files import to_json
 from engine.samplers import SAMPLERS
 from engine.samplers.interface import GuessState, Target
 from engine.samplers.splitting import REPLICATES, SplittingState
@@ -210,6 +211,18 @@ def test_the_verdict_fires_where_the_conditional_sampler_is_fooled() -> None:
     record = SAMPLERS["conditional"].record(trial, run(SAMPLERS["conditional"], trial))
     assert not record.reliable
     assert "gnc.sampler = 'splitting'" in record.advice or "none of" in record.advice
+
+
+def test_replicates_of_splitting_that_disagree_make_an_unreliable_record_that_can_be_stored() -> None:
+    state = SplittingState(
+        replicate_log_acceptance=tuple(-5.0 * replicate for replicate in range(REPLICATES)),
+        replicate_means=(0.1,) * REPLICATES,
+        generalization_loss=torch.linspace(0.05, 0.15, REPLICATES, dtype=torch.float64),
+        cluster=torch.arange(REPLICATES),
+    )
+    record = SAMPLERS["splitting"].record(target(sampler="splitting"), state)
+    assert '"reliable": false' in to_json(asdict(record))
+    assert "disagree" in record.advice
 
 
 def test_splitting_gets_past_an_atom_of_the_losses() -> None:

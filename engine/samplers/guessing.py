@@ -6,9 +6,10 @@ import torch
 
 from engine.events import Event, Finished, PosteriorSample, Rows
 from engine.problems.problem import Problem
-from engine.results import TrialResult, held_out_rmse
+from engine.results import LawRecord, TrialResult, held_out_rmse
 from engine.samplers import PRIOR, SAMPLERS
 from engine.samplers.interface import GuessState, Target
+from engine.samplers.laws import measure_laws
 from engine.spec.settings import METHODS, Method, PointSettings
 
 SAMPLES_STORED = 2_000
@@ -63,7 +64,12 @@ class Guessing:
             message="" if record.reliable else record.advice,
             guesses=record,
             held_out_rmse=held_out_rmse(self._target.point, None if loss is None else loss.mean),
+            laws=self._laws(),
         )
         weights = state.matrix_log_weight.numpy()
         sample = PosteriorSample(self.index, self.method, self.seeds[0], state.matrices.numpy(), weights)
         return [*([sample] if loss is not None else []), Finished(result)]
+
+    def _laws(self) -> LawRecord | None:
+        asked = self.method == "prior" and self._target.point.gnc.measure_laws
+        return measure_laws(self._target.point, self.seeds[0]) if asked else None

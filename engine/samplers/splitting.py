@@ -264,8 +264,9 @@ def _acceptance(log_acceptances: tuple[float, ...]) -> Interval:
     logs = np.array(log_acceptances)
     if not np.isfinite(logs).any():
         return Interval(None, -math.inf, 0.0)  # nothing arrived: nothing is known
-    ratios = np.exp(logs - logs.max())
-    value = (math.log(ratios.mean()) + logs.max()) * LOG10_E
+    largest = float(logs.max())
+    ratios = np.exp(logs - largest)
+    value = (math.log(ratios.mean()) + largest) * LOG10_E
     relative_error = float(ratios.std(ddof=1)) / math.sqrt(len(ratios)) / float(ratios.mean()) if len(ratios) > 1 else 1
     margin = STUDENT_T_97_5 * relative_error * LOG10_E
     return Interval(value, value - margin, min(value + margin, 0.0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +16,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import tomlkit
 from pydantic import ValidationError
 
 from engine.home import home_directory
@@ -116,6 +115,8 @@ def parse(text: str, name: str) -> Experiment:
 
 def dump(experiment: Experiment) -> str:
     """The experiment as TOML with parents and overrides merged in."""
+    import tomlkit  # here: the explorer's first picture does without
+
     document = {**experiment.document, "methods": list(experiment.methods)}
     if "\n" in str(document.get("about", "")):
         document["about"] = tomlkit.string(document["about"], multiline=True)
@@ -183,15 +184,18 @@ def _merge_parent(
 
 def _anchor_path(document: dict[str, Any], folder: Path) -> None:
     """Make the paths of a problem's files absolute: in a preset they are relative to the preset."""
-    problem = document.get("problem")
-    if not isinstance(problem, dict):
-        return
+
+    def anchored(given: object) -> object:
+        if isinstance(given, list):
+            return [anchored(each) for each in given]
+        return str((folder / given).absolute()) if isinstance(given, str) and given else given
+
+    problem, sweep = document.get("problem"), document.get("sweep")
     for name in ("path", "test_path"):
-        match problem.get(name):
-            case str(path) if path:
-                problem[name] = str((folder / path).absolute())
-            case list(paths):
-                problem[name] = [str((folder / path).absolute()) if isinstance(path, str) else path for path in paths]
+        if isinstance(problem, dict) and name in problem:
+            problem[name] = anchored(problem[name])
+        if isinstance(sweep, dict) and sweep.get("over") == f"problem.{name}" and "values" in sweep:
+            sweep["values"] = anchored(sweep["values"])
 
 
 def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> None:
@@ -246,10 +250,7 @@ def _apply_override(document: dict[str, Any], sources: dict[str, str], override:
         raise PresetError([f"{source}: expected section.field=value, got {override!r}"])
     if key == "extends":
         raise PresetError([f"{source}: extends: expected only in a preset file, got an override"])
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = _bare_value(text.strip())
+    value = toml_value(text, _bare_value)
     *tables, leaf = key.split(".")
     table = document
     for name in tables:
@@ -259,6 +260,14 @@ def _apply_override(document: dict[str, Any], sources: dict[str, str], override:
         table = inner
     table[leaf] = value
     sources[key] = source
+
+
+def toml_value(text: str, otherwise: Callable[[str], Any]) -> Any:
+    """What a text says in TOML, right of an equals sign; what is no TOML is left to `otherwise`, stripped."""
+    try:
+        return tomllib.loads(f"value = {text.strip()}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return otherwise(text.strip())
 
 
 def _bare_value(text: str) -> float | str:

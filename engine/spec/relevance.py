@@ -62,7 +62,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "model.width": (_DEEP,),
     "gd.optimizer": (_GD,),
     "gd.learning_rate": (_GD,),
-    "gd.momentum": (_where("gd.optimizer", "heavy_ball", "nesterov"), _GD),
+    "gd.momentum": (_where("gd.optimizer", "heavy_ball", "nesterov", "group_rmsprop_heavy_ball"), _GD),
     "gd.batch_size": (_where("gd.optimizer", "sgd"), _GD),
     "gd.init": (_GD,),
     "gd.init_scale": (_GD,),
@@ -79,6 +79,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "gnc.draws": (Condition("gnc.sampler", none_of=("splitting",)), _GNC),
     "gnc.effective_samples": (_where("gnc.mode", "posterior"), _GNC),
     "gnc.prior_draws": (_where(METHODS_KEY, "prior"),),
+    "gnc.measure_laws": (_where(METHODS_KEY, "prior"), _DEEP),
     "gnc.sampler": (_GNC,),
     "gnc.dtype": (_GUESSES,),
 }

@@ -18,10 +18,14 @@ ActivationName = Literal["linear", "tanh", "leaky_relu", "relu", "gelu", "erf", 
 DtypeName = Literal["float32", "float64"]
 InitName = Literal["default_uniform", "gaussian", "balanced", "identity", "orthogonal"]
 Method = Literal["gd", "prior", "gnc", "nuclear"]
-OptimizerName = Literal["gradient_descent", "heavy_ball", "nesterov", "group_rmsprop", "adam", "sgd"]
+OptimizerName = Literal[
+    "gradient_descent", "heavy_ball", "nesterov", "group_rmsprop", "group_rmsprop_heavy_ball", "adam", "sgd"
+]
 PriorName = Literal["gaussian", "uniform", "uniform_matched", "rademacher", "laplace", "student_t"]
 SamplerName = Literal["auto", "rejection", "collapsed", "conditional", "splitting"]
 
+ADAPTIVE: tuple[OptimizerName, ...] = ("group_rmsprop", "group_rmsprop_heavy_ball", "adam")
+"""optimizers that scale their steps by themselves"""
 METHODS: tuple[Method, ...] = get_args(Method)
 METHOD_LABELS: dict[Method, str] = {"gd": "GD", "prior": "Prior", "gnc": "G&C", "nuclear": "Min nuclear"}
 DEFAULT_METHODS: tuple[Method, ...] = ("gd", "prior", "gnc")
@@ -102,11 +106,11 @@ class GDSettings(Section):
 
     optimizer: OptimizerName = "gradient_descent"
     """gradient_descent, with momentum (heavy_ball, nesterov), on random batches (sgd), or with adaptive steps: by the
-    gradient's norm (group_rmsprop) or entry by entry (adam)"""
+    gradient's norm (group_rmsprop, or with momentum group_rmsprop_heavy_ball) or entry by entry (adam)"""
     learning_rate: LearningRate = 0.1
     """step size η, or auto: half of what the problem's curvature allows (not for the adaptive optimizers)"""
     momentum: Annotated[float, Ge(0.0), Lt(1.0)] = 0.9
-    """share of the velocity that heavy_ball and nesterov keep from step to step"""
+    """share of the velocity that heavy_ball, nesterov and group_rmsprop_heavy_ball keep from step to step"""
     batch_size: Count = 5
     """measurements drawn for each step of sgd, without replacement; all of them where there are no more"""
     init: InitName = "default_uniform"
@@ -146,6 +150,9 @@ class GnCSettings(Section):
     """accepted guesses (effective ones, where they carry weights) after which a trial stops"""
     prior_draws: Count = 100_000
     """number of draws per trial for the unconditioned prior"""
+    measure_laws: bool = False
+    """also measure, on draws of their own: how near W's entries are to i.i.d. Gaussian, and the middle layers' product
+    to rank one (linear, depth 3 or more)"""
     sampler: SamplerName = "auto"
     """how guesses are drawn: rejection is the literal way; auto takes the cheapest that is reliable"""
     dtype: DtypeName = "float32"
@@ -207,7 +214,7 @@ def expected(field: FieldInfo) -> str:
 def bad_combinations(point: PointSettings) -> Iterator[tuple[str, str, object]]:
     """Fields that are each valid but not together, as (dotted name, what was expected, what came)."""
     problem = point.problem
-    if point.gd.learning_rate == "auto" and point.gd.optimizer in ("group_rmsprop", "adam"):
+    if point.gd.learning_rate == "auto" and point.gd.optimizer in ADAPTIVE:
         yield "gd.learning_rate", f"a number > 0 ({point.gd.optimizer} scales its steps by itself)", "auto"
     yield from _bad_files(problem)
     if problem.kind in ("file", "ratings"):

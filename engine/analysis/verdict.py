@@ -1,0 +1,77 @@
+"""What a verdict is, and the words that verdicts have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from engine.analysis import laws
+from engine.analysis.line_fit import FEWEST_DATA_SETS, FEWEST_POINTS, LineFit, Means
+from engine.results import Interval, TrialResult
+from engine.spec.preset import Experiment
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run says of one statement."""
+
+    name: str
+    """the statement, in a few words"""
+    text: str
+    """what was measured and how it compares with the statement; without enough results yet, why there is none"""
+    estimate: Interval | None
+    """the number that decides, with its 95 % interval; None without one"""
+
+
+def alone(experiment: Experiment) -> bool:
+    """Whether there is one sweep point, with data sets enough for an interval."""
+    return experiment.over is None and experiment.seeds >= FEWEST_DATA_SETS
+
+
+def slope(fit: LineFit | None) -> Interval | None:
+    """Of a fitted line; a power law's is the exponent."""
+    return None if fit is None else Interval(fit.slope, fit.slope - fit.slope_reach, fit.slope + fit.slope_reach)
+
+
+def too_few(means: Means, what: str, results: Sequence[TrialResult]) -> str:
+    """Why no line can be fitted; empty if one can."""
+    enough = int(means.with_errors().sum())
+    if enough >= FEWEST_POINTS:
+        return ""
+    if not means.count.any():
+        return "; ".join([f"no {what} is done yet", *laws.remarks(results)])
+    return f"{enough} values of {what} with {FEWEST_DATA_SETS} data sets or more: too few (it takes {FEWEST_POINTS})"
+
+
+def course(x: Float[ndarray, " point"], means: Means, what: str) -> str:
+    """From the first to the last point that has an error bar."""
+    places = np.flatnonzero(means.with_errors())
+    first, last = places[x[places].argmin()], places[x[places].argmax()]
+    return f"goes from {means.mean[first]:.3g} at {what} {x[first]:g} to {means.mean[last]:.3g} at {what} {x[last]:g}"
+
+
+def plus_minus(interval: Interval) -> str:
+    """Of a symmetric interval: 1.05 ± 0.02."""
+    reach = (interval.high - interval.low) / 2
+    return f"{interval.value:.{places(reach)}f} ± {digits(reach)}"
+
+
+def places(reach: float) -> int:
+    """Decimal places that go with half the width of an interval, at least two."""
+    return max(2, 1 - math.floor(math.log10(reach))) if reach > 0 else 2
+
+
+def digits(value: float) -> str:
+    """Two significant ones: 0.011, 34, 230, 3.4e-07."""
+    return f"{value:.0f}" if 10 <= abs(value) < 1e4 else f"{value:.2g}"
+
+
+def times(logarithms: Interval) -> str:
+    """Of log10 of a ratio: 40 times (10 to 160)."""
+    middle, low, high = (digits(10**power) for power in (logarithms.value or 0.0, logarithms.low, logarithms.high))
+    return f"{middle} times ({low} to {high})"
