@@ -23,11 +23,11 @@ def command_line(run: RunDirectory) -> list[str]:
 
 def _by_name(experiment: Experiment) -> list[str] | None:
     try:
-        before = _flat(preset.load(experiment.name).document)
+        before = _flat(preset.load(experiment.name))
         changes = []
-        for key, value in _flat(experiment.document).items():
+        for key, value in _flat(experiment).items():
             if key not in _WORDS and before.get(key) != value:
-                changes.append(f"{key}={f'[{to_text(value)}]' if isinstance(value, list) else to_text(value)}")
+                changes.append(f"{key}={_listed(value) if isinstance(value, list) else to_text(value)}")
         again = preset.load(experiment.name, changes)
     except PresetError:
         return None
@@ -35,10 +35,15 @@ def _by_name(experiment: Experiment) -> list[str] | None:
     return [experiment.name, *(word for change in changes for word in ("--set", change))] if same else None
 
 
-def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
-    """By dotted key."""
-    found = {}
-    for key, value in document.items():
+def _listed(values: list[Any]) -> str:
+    """As TOML has it, where bare words won't do."""
+    return f"[{', '.join(repr(value) if isinstance(value, str) else to_text(value) for value in values)}]"
+
+
+def _flat(experiment: Experiment) -> dict[str, Any]:
+    """What it sets, by dotted key; methods always, since a run's spec names them."""
+    found: dict[str, Any] = {"methods": list(experiment.methods)}
+    for key, value in experiment.document.items():
         if isinstance(value, Mapping):
             found.update({f"{key}.{inner}": each for inner, each in value.items()})
         else:

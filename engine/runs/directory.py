@@ -20,7 +20,7 @@ import secrets
 import time
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,10 @@ class RunDirectory:
             if any(path.iterdir()):
                 raise RunError(f"{path}: expected an empty or new directory for the run, it holds files")
             path.chmod(0o700)  # it may have been there before
-            write_atomically(spec, preset.dump(_with_own_files(experiment, path)).encode())
+            alone, copies = with_own_files(experiment)  # a run holds all it depends on
+            for copy, source in copies.items():
+                write_atomically(path / copy, Path(source).read_bytes())
+            write_atomically(spec, preset.dump(alone).encode())
             about = {
                 "format": FORMAT,
                 "name": experiment.name,
@@ -80,7 +83,7 @@ class RunDirectory:
             write_atomically(path / "run.json", to_json(about, indent=2).encode() + b"\n")
         except OSError as error:
             with suppress(OSError):  # a directory that was never a run must not be in the way of the next try
-                for copied in [spec, *path.glob("problem-*")]:
+                for copied in [spec, *path.glob("problem-*"), *path.glob("test-*")]:
                     copied.unlink(missing_ok=True)
                 path.rmdir()
             raise RunError(f"{path}: can't make the run directory: {error.strerror or error}") from None
@@ -140,6 +143,8 @@ class RunDirectory:
         """The document that `mftui run --json` prints; trials by sweep point, method and seed, however they came."""
         in_order = sorted(trials, key=lambda trial: (trial.point, METHODS.index(trial.method), trial.seed))
         summary = results.summarize(self.experiment, in_order)
+        from engine.analysis.verdicts import verdicts  # here: a list of runs needs none of it
+
         return {
             "format": FORMAT,
             "run": str(self.path),
@@ -151,24 +156,27 @@ class RunDirectory:
                 for index, point in enumerate(self.experiment.points)
             ],
             "summary": [results.to_plain(row) for row in summary],
+            "verdicts": [asdict(verdict) for verdict in verdicts(self.experiment, in_order)],
             "trials": [trial.to_json() for trial in in_order],
         }
 
 
-def _with_own_files(experiment: Experiment, folder: Path) -> Experiment:
-    """The experiment with its problem files copied into the run's folder: a run holds all it depends on."""
-    document = deepcopy(dict(experiment.document))
+def with_own_files(experiment: Experiment, prefix: str = "") -> tuple[Experiment, dict[str, str]]:
+    """The experiment with the data files that it needs beside it, and what to copy there: new names → paths.
+
+    The names begin with `prefix`.
+    """
+    document, copies = deepcopy(dict(experiment.document)), dict[str, str]()
     for key, stem in (("path", "problem"), ("test_path", "test")):
         given = [getattr(point.problem, key) for point in experiment.points]
-        own = {path: f"{stem}-{index}{_suffix(path)}" for index, path in enumerate(sorted(set(given) - {""}))}
-        for path, name in own.items():
-            write_atomically(folder / name, Path(path).read_bytes())
+        own = {path: f"{prefix}{stem}-{index}{_suffix(path)}" for index, path in enumerate(sorted(set(given) - {""}))}
+        copies |= {name: path for path, name in own.items()}
         names = [own.get(path, "") for path in given]
         if experiment.over == f"problem.{key}":
             document["sweep"]["values"] = names
         elif own:
             document["problem"][key] = names[0] if len(set(names)) == 1 else names
-    return replace(experiment, document=document)
+    return replace(experiment, document=document), copies
 
 
 def _suffix(path: str) -> str:

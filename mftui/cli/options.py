@@ -17,8 +17,20 @@ def run_names(incomplete: str) -> list[str]:
         return []
 
 
+def preset_names(incomplete: str) -> list[str]:
+    """Names of presets, shipped and the user's own, that begin so, for the shell's completion."""
+    from engine.spec.preset import own, shipped
+
+    return [name for name in (*shipped(), *own()) if name.startswith(incomplete)]
+
+
 PresetArgument = Annotated[
-    str, typer.Argument(metavar="PRESET_OR_FILE", help="A preset's name (see `mftui presets`), or a .toml file.")
+    str,
+    typer.Argument(
+        metavar="PRESET_OR_FILE",
+        help="A preset's name (see `mftui presets`), or a .toml file.",
+        autocompletion=preset_names,
+    ),
 ]
 RUN_HELP = "A run's name, a part of it that no other has, or its directory."
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=run_names)]
@@ -40,6 +52,7 @@ ClusterSettingOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]", help="Where to compute.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Return at once and print the run's name; it goes on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace files that are there.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
 
 

@@ -1,13 +1,16 @@
-"""`mftui presets`: what is there, what is in it, is it right."""
+"""`mftui presets`: what is there, what is in it, is it right; and a preset as a file of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-presets = typer.Typer(help="List, show and validate presets.", invoke_without_command=True)
+from mftui.cli.options import ForceOption, PresetArgument
+
+presets = typer.Typer(help="List, show, validate and export presets.", invoke_without_command=True)
 
 
 @presets.callback()
@@ -18,25 +21,44 @@ def _list_by_default(context: typer.Context) -> None:
 
 @presets.command("list")
 def list_presets() -> None:
-    """The shipped presets with their titles."""
-    from engine.spec.preset import load, shipped
+    """The presets with their titles; your own come last and say so.
 
-    names = shipped()
-    width = max(map(len, names))
-    for name in names:
-        typer.echo(f"{name:{width}}  {load(name).title}")
+    Example: mftui presets list
+    """
+    listed = list(_listed())
+    width = max(len(name) for name, _ in listed)
+    for name, title in listed:
+        typer.echo(f"{name:{width}}  {title}")
+
+
+def _listed() -> Iterator[tuple[str, str]]:
+    """Names and titles; of an own preset that can't run, what is wrong with it."""
+    from engine.spec.preset import PresetError, load, own, own_directory, shipped
+    from mftui.plain import printable
+
+    for name in shipped():
+        yield name, load(name).title
+    for name in own():
+        try:
+            title = load(own_directory() / f"{name}.toml").title
+        except PresetError as error:
+            title = f"can't run: {error.problems[0]}"
+        yield printable(name), f"(yours) {printable(title)}"
 
 
 @presets.command("show")
-def show(name: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE")]) -> None:
-    """A preset as TOML, with what it extends merged in; small ratings as a matrix on stderr."""
-    from engine.events import MOST_SHOWN_ENTRIES
+def show(name: PresetArgument) -> None:
+    """A preset as TOML, with what it extends merged in; small ratings as a matrix on stderr.
+
+    Example: mftui presets show width-linear
+    """
+    from engine.events import shown_entries
     from engine.spec.preset import dump, load
 
     experiment = load(name)
     typer.echo(dump(experiment), nl=False)
     problem = experiment.points[0].problem
-    if problem.kind == "ratings" and problem.rows * problem.columns <= MOST_SHOWN_ENTRIES:
+    if problem.kind == "ratings" and shown_entries(experiment.points[0]):
         from rich.console import Console
 
         from engine.spec.ratings import load as load_ratings
@@ -46,9 +68,41 @@ def show(name: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE")]) -> None
         Console(stderr=True).print(observed_table(data.table()))
 
 
+@presets.command("export")
+def export(
+    name: PresetArgument,
+    out: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="Where to; a folder takes NAME.toml. Default: stdout.", show_default=False),
+    ] = None,
+    force: ForceOption = False,
+) -> None:
+    """A preset as a file of its own, with what it extends merged in.
+
+    The data files that it needs are copied next to it.
+
+    Example: mftui presets export width-linear mine.toml
+    """
+    from engine.spec.preset import load
+    from mftui.cli.output import deliver, place_of
+    from mftui.export.formats import has_data_files, preset_files, preset_text
+
+    experiment = load(name)
+    place = place_of(out, "stdout")
+    if place.folder is None:
+        deliver({name: preset_text(experiment)}, place, force=force)
+        if has_data_files(experiment):
+            typer.echo("note: the preset names data files by where they lie; FILE copies them next to it", err=True)
+        return
+    deliver(preset_files(experiment, place.name or f"{experiment.name}.toml"), place, force=force)
+
+
 @presets.command("validate")
 def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
-    """Check preset files; exit status 2 and a line for each defect if any is wrong."""
+    """Check preset files; exit status 2 and a line for each defect if any is wrong.
+
+    Example: mftui presets validate mine.toml
+    """
     from engine.spec.preset import PresetError, load
 
     problems: list[str] = []

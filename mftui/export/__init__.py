@@ -1,0 +1,1 @@
+"""Runs and presets as files for other programs: `contents` reads, `tables` names columns, `formats` writes."""
