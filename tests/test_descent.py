@@ -276,7 +276,7 @@ def test_learning_rates_inits_and_scales_of_a_batch_are_each_runs_own(kind: str,
         assert _close(_alone(together, index), sorted(_run_together(settings)[0]))
 
 
-@pytest.mark.parametrize("optimizer", ["gradient_descent", "heavy_ball", "nesterov", "group_rmsprop", "sgd"])
+@pytest.mark.parametrize("optimizer", [name for name in get_args(OptimizerName) if name != "adam"])
 def test_a_wide_linear_model_of_depth_two_run_in_fewer_coordinates_gives_the_numbers_of_its_own_width(
     optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,7 +387,7 @@ def test_the_auto_learning_rate_of_depth_one_is_exactly_half_the_limit() -> None
     assert rates == pytest.approx((1 / largest).tolist(), rel=0.05)
 
 
-@pytest.mark.parametrize("optimizer", ["group_rmsprop", "adam"])
+@pytest.mark.parametrize("optimizer", ["group_rmsprop", "group_rmsprop_heavy_ball", "adam"])
 def test_an_auto_learning_rate_is_refused_where_steps_scale_themselves(optimizer: str) -> None:
     complaints = list(bad_combinations(point(learning_rate="auto", optimizer=optimizer)))
     assert [key for key, _, _ in complaints] == ["gd.learning_rate"]

@@ -41,6 +41,13 @@ def _group_rmsprop(weights: Tensor, gradient: Tensor, memory: dict[str, Any]) ->
     return weights - RATE * gradient / (root + 1e-6)
 
 
+def _group_rmsprop_heavy_ball(weights: Tensor, gradient: Tensor, memory: dict[str, Any]) -> Tensor:
+    """W_{t+1} = W_t + (group RMSprop's step) + μ (W_t − W_{t−1})."""
+    before = memory.get("before", weights)
+    memory["before"] = weights
+    return _group_rmsprop(weights, gradient, memory) + 0.9 * (weights - before)
+
+
 def _torchs(make: Callable[[list[Tensor]], torch.optim.Optimizer]) -> Update:
     def update(weights: Tensor, gradient: Tensor, memory: dict[str, Any]) -> Tensor:
         if not memory:
@@ -58,6 +65,7 @@ REFERENCES: dict[OptimizerName, Update] = {
     "heavy_ball": _heavy_ball,
     "nesterov": _torchs(lambda weights: torch.optim.SGD(weights, RATE, momentum=0.9, nesterov=True)),
     "group_rmsprop": _group_rmsprop,
+    "group_rmsprop_heavy_ball": _group_rmsprop_heavy_ball,
     "adam": _torchs(lambda weights: torch.optim.Adam(weights, RATE)),
     "sgd": _gradient_descent,
 }

@@ -14,6 +14,7 @@ from torch import Tensor
 from engine.descent.optimizers.adam import Adam
 from engine.descent.optimizers.gradient_descent import GradientDescent
 from engine.descent.optimizers.group_rmsprop import GroupRMSprop
+from engine.descent.optimizers.group_rmsprop_heavy_ball import GroupRMSpropHeavyBall
 from engine.descent.optimizers.heavy_ball import HeavyBall
 from engine.descent.optimizers.nesterov import Nesterov
 from engine.descent.optimizers.stochastic import StochasticGradientDescent
@@ -43,6 +44,7 @@ _OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {
     "heavy_ball": HeavyBall,
     "nesterov": Nesterov,
     "group_rmsprop": GroupRMSprop,
+    "group_rmsprop_heavy_ball": GroupRMSpropHeavyBall,
     "adam": Adam,
     "sgd": StochasticGradientDescent,
 }

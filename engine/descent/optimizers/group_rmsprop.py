@@ -31,14 +31,19 @@ class GroupRMSprop:
 
     def step(self, state: Any, weights: Any, gradient: Any, learning_rate: Any) -> None:
         average, weight = state
-        squared_norm = (gradient[:, None] @ gradient[:, :, None])[:, 0]
-        squared_norm *= 1 - DECAY
-        average *= DECAY
-        average += squared_norm
-        weight *= DECAY
-        weight += 1 - DECAY
-        root = average / weight
-        root **= 0.5
-        root += EPSILON
-        gradient *= learning_rate / root
+        gradient *= learning_rate / typical_norm(average, weight, gradient)
         weights -= gradient
+
+
+def typical_norm(average: Any, weight: Any, gradient: Any) -> Any:
+    """√(v / (1 − α^t)) + ε with this step's gradient taken in: moves `average` and `weight`, in place."""
+    squared_norm = (gradient[:, None] @ gradient[:, :, None])[:, 0]
+    squared_norm *= 1 - DECAY
+    average *= DECAY
+    average += squared_norm
+    weight *= DECAY
+    weight += 1 - DECAY
+    root = average / weight
+    root **= 0.5
+    root += EPSILON
+    return root
