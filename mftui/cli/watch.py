@@ -14,14 +14,15 @@ from typing import Literal, NoReturn
 import typer
 from rich.console import Console
 
+from engine.analysis.verdicts import verdicts
 from engine.results import summarize
 from engine.runs import catalog
 from engine.runs.catalog import FORMAT, RunError, last_sign
 from engine.runs.directory import RunDirectory
 from engine.runs.files import to_json
-from mftui.cli.listing import format_time, printable
-from mftui.formatting import notes, observed_table, recovered_table, remarks, results_table
+from mftui.formatting import notes, observed_table, recovered_table, remarks, results_table, verdict_lines
 from mftui.live import LiveRun
+from mftui.plain import format_time, printable
 from mftui.progress import ProgressDisplay, TerminalLostError
 
 POLL_SECONDS = 0.1
@@ -69,6 +70,21 @@ def follow(live: LiveRun, *, json: bool, quiet: bool) -> None:
     """Stay with a run that is somebody else's."""
     with _interrupts() as interrupts:
         _follow(live, interrupts, ours=False, json=json, quiet=quiet)
+
+
+def see_to_its_end(run: RunDirectory, *, ours: bool, quiet: bool) -> LiveRun:
+    """Start a worker on a run of ours, or stay with one at work; ours is stopped by Ctrl-C. Prints no results.
+
+    The run as it was left: over, or at work if somebody lost patience. Raises `RunError` as `LiveRun.start` does.
+    """
+    with _interrupts() as interrupts:
+        live = LiveRun.start(run) if ours else LiveRun(run)
+        try:
+            _watch(live, interrupts, ours=ours, quiet=quiet)
+        except TerminalLostError:
+            _go_quietly()
+        live.wait(EXIT_SECONDS)
+    return live
 
 
 def _start_and_leave(live: LiveRun, *, json: bool, quiet: bool) -> None:
@@ -162,6 +178,8 @@ def print_tables(live: LiveRun) -> None:
     console.print(results_table(live.experiment, live.results))
     for note in notes(summarize(live.experiment, live.results)):
         console.print(note, soft_wrap=True)
+    for line in verdict_lines(verdicts(live.experiment, live.results)):
+        console.print(line, soft_wrap=True)
     first_seed = [matrix for _, matrix in sorted(live.recovered.items()) if matrix.seed == min(live.recovered)[1]]
     for matrix in first_seed[:1]:
         console.print(observed_table(matrix.observed))

@@ -1,0 +1,192 @@
+"""What the paper's Figures 1 and 2 cost here, and what the published procedure would.
+
+    python benchmarks/figures.py [--only width-tanh] [--quick] [--json]
+
+Ours: a preset with all its 8 data sets, run as `mftui run` does on all cores, with a home of its own, from the start of
+its worker to its end (loading torch, about 2 s, is in it). Wanted: a width figure within 60 s, a depth figure within
+180 s on 2 cores.
+
+"G&C ±": the largest, over the sweep points, relative standard error of the plotted median that sampling alone makes.
+Each data set's mean L_gen has a standard error s_i, which its sampler reports. Means are drawn anew around those
+reported, N(mean_i, s_i²), 20,000 times (seeded); the standard deviation of their medians over the data sets, over the
+median itself, is the number. How much the data sets differ is not in it: that is what the figure's bars show. Wanted:
+under 5 %. "worst set ±" is the largest s_i/mean_i. Trials that are not reliable are counted.
+
+Published: literal guessing, 10⁸ guesses × 8 data sets × 6 widths, or 10⁹ × 8 × 9 depths, with randn and bmm in batches
+as the published code has it but on this CPU with all cores, and gradient descent by autograd, a data set at a time. A
+slice of each is timed at every sweep point (10⁶ guesses, 300 steps) and multiplied up: hours, estimated, not run.
+
+Medians and quartiles over the data sets are those that README tells. `--quick` takes 3 data sets of the first preset
+and shorter slices: its seconds and errors are not those of a figure, and have no target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from _harness import arguments_of, run
+
+from engine.results import TrialResult
+from engine.spec.preset import Experiment, load
+from engine.spec.settings import METHOD_LABELS, Method
+from mftui.benchmark import Row
+
+PRESETS = ("width-linear", "width-tanh", "width-leaky-relu", "depth-linear", "depth-tanh", "depth-leaky-relu")
+WANTED_SECONDS = {"width": 60, "depth": 180}
+PUBLISHED_GUESSES = {"width": 10**8, "depth": 10**9}
+SLICE_GUESSES, BATCH = 1_000_000, 100_000
+SLICE_STEPS = 300
+RESAMPLES = 20_000
+MOST_ERROR = 0.05
+QUICK_SEEDS, QUICK = 3, 10
+"""data sets; times shorter slices"""
+IN_README = ("width-linear", "depth-linear")
+
+
+@dataclass(frozen=True)
+class Ours:
+    seconds: float
+    median_error: float
+    """largest relative standard error of a median, from sampling alone"""
+    worst_data_set_error: float
+    unreliable: int
+    """trials of G&C that did not end as finished and reliable"""
+    trials: list[TrialResult]
+
+
+def ours(experiment: Experiment) -> Ours:
+    from engine.runs.directory import RunDirectory
+    from mftui.live import LiveRun
+
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["MFTUI_HOME"] = home
+        directory = RunDirectory.create(experiment, "cpu", Path(home) / "run", workers=0)
+        start = time.perf_counter()
+        live = LiveRun.start(directory)
+        try:
+            while not live.over:
+                live.poll()
+                time.sleep(0.05)
+            seconds = time.perf_counter() - start
+        finally:
+            live.stop()  # where this was interrupted; a run that is over isn't asked
+            live.wait(10.0)
+        assert live.state == "finished", live.message
+    generator, of_medians, of_sets = np.random.default_rng(0), [], []
+    guessed = [trial for trial in live.results if trial.method == "gnc"]
+    for point in range(len(experiment.points)):
+        losses = [t.guesses.generalization_loss for t in guessed if t.point == point and t.guesses]
+        means = np.array([loss.mean for loss in losses if loss])
+        errors = np.array([loss.standard_error for loss in losses if loss])
+        medians = np.median(generator.normal(means, errors, (RESAMPLES, len(means))), axis=1)
+        of_medians.append(float(medians.std() / np.median(means)))
+        of_sets.append(float((errors / means).max()))
+    unreliable = sum(t.outcome != "finished" or not (t.guesses and t.guesses.reliable) for t in guessed)
+    return Ours(seconds, max(of_medians), max(of_sets), unreliable, list(live.results))
+
+
+def published(experiment: Experiment, fewer: int) -> tuple[float, float]:
+    """Hours of guessing and of gradient descent, from slices at each sweep point."""
+    import torch
+
+    from engine.descent.inits import initial_factors
+    from engine.models.activations import activation
+    from engine.models.factorization import factor_shapes
+    from engine.problems.problem import make_problem
+
+    guesses, slice_guesses, slice_steps = (
+        PUBLISHED_GUESSES[experiment.name.split("-")[0]],
+        SLICE_GUESSES // fewer,
+        SLICE_STEPS // fewer,
+    )
+    guessing = descent = 0.0
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    for point in experiment.points:
+        problem = make_problem(point.problem, [0])
+        function, entries = activation(point.model).function, point.problem.rows * point.problem.columns
+        design, targets = problem.measurements.dense(entries)[0].float().T.contiguous(), problem.targets[0].float()
+        torch.randn(BATCH, 5, 5)  # the first allocation is not part of it
+        start = time.perf_counter()
+        for _ in range(slice_guesses // BATCH):
+            product = torch.empty(0)
+            for layer, (rows, columns) in enumerate(factor_shapes(point)):
+                weights = torch.randn(BATCH, rows, columns) / math.sqrt(rows)
+                product = torch.bmm(weights, function(product)) if layer else weights
+            if point.gnc.normalize:
+                product = product / (torch.linalg.matrix_norm(product, keepdim=True) + 1e-6)
+            (((product.flatten(1) @ design - targets).square().mean(1)) < point.gnc.eps_train).sum().item()
+        guessing += (time.perf_counter() - start) * guesses / slice_guesses * experiment.seeds
+
+        layers = [factor[0].clone().float().requires_grad_() for factor in initial_factors(point, [0])]
+        optimizer = torch.optim.SGD(layers, 1e-4)  # the step's rule costs little beside the gradient
+        start = time.perf_counter()
+        for _ in range(slice_steps):
+            product = layers[0]
+            for layer in layers[1:]:
+                product = layer @ function(product)
+            optimizer.zero_grad()
+            (product.flatten() @ design - targets).square().mean().backward()
+            optimizer.step()
+        descent += (time.perf_counter() - start) * point.gd.steps / slice_steps * experiment.seeds
+    return guessing / 3600, descent / 3600
+
+
+def rows(given: argparse.Namespace) -> Iterator[Row]:
+    names = [given.only] if given.only else PRESETS[:1] if given.quick else PRESETS
+    for name in names:
+        experiment = load(name, [f"seeds={QUICK_SEEDS}"] if given.quick else [])
+        yield from figure(experiment, quick=given.quick)
+
+
+def figure(experiment: Experiment, *, quick: bool) -> Iterator[Row]:
+    name, on = experiment.name, f"{experiment.seeds} data sets"
+    found = ours(experiment)
+    yield Row(
+        f"{name}: from start to end",
+        found.seconds,
+        "s",
+        on=on,
+        at_most=None if quick else WANTED_SECONDS[name.split("-")[0]],
+        note=f"{found.unreliable} trials of G&C not reliable",
+    )
+    yield Row(
+        f"{name}: G&C ±, of a plotted median",
+        found.median_error,
+        "",
+        on=on,
+        at_most=None if quick else MOST_ERROR,
+        note=f"worst data set {found.worst_data_set_error:.2%}",
+    )
+    if name in IN_README:
+        yield from medians(experiment, found.trials)
+    for what, hours in zip(("guessing", "descent"), published(experiment, QUICK if quick else 1), strict=True):
+        note = f"{hours:,.1f} h, estimated from a slice of each sweep point"
+        yield Row(
+            f"{name}: published {what} on this CPU", 3600 * hours / found.seconds, "×", against="all of ours", note=note
+        )
+
+
+def medians(experiment: Experiment, trials: list[TrialResult]) -> Iterator[Row]:
+    """Medians and quartiles over the data sets of the generalization loss."""
+    methods: tuple[Method, ...] = ("gnc", "prior", "gd")
+    for point in range(len(experiment.points)):
+        for method in methods:
+            of_point = [each for each in trials if (each.point, each.method) == (point, method)]
+            losses = [each.generalization_loss for each in of_point if each.generalization_loss is not None]
+            low, middle, high = np.quantile(losses, (0.25, 0.5, 0.75)).tolist()
+            what = f"{experiment.name}, {experiment.label(point)}: loss of {METHOD_LABELS[method]}"
+            yield Row(what, middle, "", low, high, note=f"median and quartiles over {len(losses)} data sets")
+
+
+if __name__ == "__main__":
+    parser = arguments_of(__doc__)
+    parser.add_argument("--only", metavar="NAME", choices=PRESETS, help="one preset")
+    run(parser, rows)
