@@ -1,26 +1,223 @@
-"""What is documented exists, and what exists is documented."""
+"""What is documented exists, and what exists is documented.
+
+Every command in a fenced block and in `code` is read as a shell would and held against the command line itself: the
+command, its options, how many arguments it takes, the presets, fields and values that it names. Those that only look at
+something are also executed, and the quick start as a whole.
+"""
 
 from __future__ import annotations
 
 import re
 import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
+from engine.spec import preset
 from mftui.cli import app
+from mftui.figures import definition
+from tests.commands import Command
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
+SHELLS = ("sh", "console", "bash")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def _commands() -> list[str]:
-    root = typer.main.get_command(app)
-    return sorted(root.commands)  # type: ignore[attr-defined]
+@dataclass(frozen=True)
+class Said:
+    """A command line of ours in a document: the words after `mftui`."""
+
+    page: Path
+    words: tuple[str, ...]
+    fenced: bool
+
+    def __str__(self) -> str:
+        return f"{self.page.name}: mftui {' '.join(self.words)}"
 
 
-@pytest.mark.parametrize("command", _commands())
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def _blocks(page: Path, *languages: str) -> list[str]:
+    return [body for language, body in FENCE.findall(_text(page)) if language in languages]
+
+
+def _indented(text: str) -> list[str]:
+    """Code that is told by its indent, outside fences and lists."""
+    return re.findall(r"(?<=\n\n)(?: {4}\S.*\n)+", FENCE.sub("", text))
+
+
+def _spans(text: str) -> list[str]:
+    return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", FENCE.sub("", text))
+
+
+def _invocations(line: str) -> Iterator[tuple[str, ...]]:
+    """The words after each `mftui` that a shell would run."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&")
+    lexer.whitespace_split = True
+    try:
+        tokens = list(lexer)
+    except ValueError:  # a quotation that goes on in the next line
+        return
+    if tokens[:2] == ["make", "run"] and tokens[2:]:
+        yield tuple(shlex.split(tokens[2].removeprefix("ARGS=")))
+    words: list[str] | None = None
+    for token in [*tokens, ";"]:
+        if set(token) <= set("();<>|&"):
+            if words is not None:
+                yield tuple(words)
+            words = None
+        elif words is not None:
+            words.append(token)
+        elif token.rsplit("/", 1)[-1] == "mftui":
+            words = []
+
+
+def _said() -> list[Said]:
+    found: dict[tuple[str, tuple[str, ...]], Said] = {}
+    for page in PAGES:
+        text = _text(page)
+        fenced = "\n".join([*_blocks(page, *SHELLS, ""), *_indented(text)]).replace("\\\n", " ")
+        places = [(line.removeprefix("$ "), True) for line in fenced.splitlines()]
+        places += [(span, False) for span in _spans(text) if re.match(r"(\w+=\S+ )*(\S+/)?mftui( |$)", span)]
+        for line, is_fenced in places:
+            for words in _invocations(line):
+                found.setdefault((page.name, words), Said(page, words, is_fenced))
+    return list(found.values())
+
+
+SAID = _said()
+
+
+@cache
+def _root() -> Any:
+    return typer.main.get_command(app)
+
+
+def _is_placeholder(word: str) -> bool:
+    return re.sub(r"[^A-Za-z]", "", word).isupper() or "…" in word or word.startswith("[")
+
+
+def _resolve(words: tuple[str, ...]) -> tuple[Any, list[str], bool]:
+    """The command meant, the words left for it, and whether the document stopped short ("…", COMMAND)."""
+    command, rest = _root(), list(words)
+    while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
+        if _is_placeholder(rest[0]):
+            return command, [], True
+        assert rest[0] in command.commands, f"there is no command {rest[0]}"
+        command = command.commands[rest.pop(0)]
+    return command, rest, any("…" in word for word in rest)
+
+
+def _split(command: Any, rest: list[str]) -> tuple[list[tuple[Any, str]], list[str]]:
+    """Options with their values, and arguments; fails on an option that is not there."""
+    known = {
+        name: each
+        for each in command.params
+        if each.param_type_name == "option"
+        for name in (*each.opts, *each.secondary_opts)
+    }
+    options: list[tuple[Any, str]] = []
+    arguments: list[str] = []
+    queue = list(rest)
+    while queue:
+        word = queue.pop(0)
+        name, equals, value = word.partition("=")
+        if not word.startswith("-") or word == "-":
+            arguments.append(word)
+        elif word not in ("-h", "--help"):
+            assert name in known, f"there is no option {name}"
+            if not known[name].is_flag:
+                assert equals or queue, f"{name} needs a value"
+                options.append((known[name], value if equals else queue.pop(0)))
+    return options, arguments
+
+
+@pytest.mark.parametrize("said", SAID, ids=str)
+def test_a_documented_command_exists_with_its_options_arguments_presets_and_fields(said: Said) -> None:
+    command, rest, cut = _resolve(said.words)
+    rest = [word for word in rest if "…" not in word or word.endswith("…")]
+    options, arguments = _split(command, rest)
+    takes = [each for each in command.params if each.param_type_name == "argument"]
+    if "--help" not in rest and not hasattr(command, "commands") and said.fenced and not cut:
+        assert len(arguments) >= sum(each.required for each in takes), "too few arguments"
+    if takes and takes[-1].nargs == 1:
+        assert len(arguments) <= len(takes), "too many arguments"
+    for parameter, value in [*options, *zip(takes, arguments, strict=False)]:
+        _check_value(command, parameter, value)
+    settings = [value for each, value in options if each.opts == ["--set"] and not _is_placeholder(value)]
+    if settings:
+        name = next((each for each in arguments if each in preset.shipped()), "quick-start")
+        preset.load(name, settings)
+
+
+def _check_value(command: Any, parameter: Any, value: str) -> None:
+    """Names that the shell would complete are among what it would offer; runs are nobody's but the reader's."""
+    if _is_placeholder(value) or value.endswith(".toml") or "/" in value:
+        return
+    offered: list[str] = []
+    if getattr(parameter, "_custom_shell_complete", None) and "RUN" not in (parameter.metavar or ""):
+        with suppress(IndexError):  # tables of a run that is not named
+            context = typer.Context(command)
+            offered = [item.value for item in parameter.shell_complete(context, "")]
+    assert not offered or value in offered, f"{value}: expected one of {', '.join(offered)}"
+
+
+LOOKING = {
+    ("presets",),
+    ("presets", "list"),
+    ("presets", "show"),
+    ("explain",),
+    ("runs",),
+    ("runs", "list"),
+    ("queue",),
+}
+
+
+def _only_looks(words: tuple[str, ...]) -> bool:
+    path = tuple(word for word in words if not word.startswith("-"))
+    known = path in LOOKING or (path[:-1] in LOOKING and path[-1] in preset.shipped())
+    return known or words in (("--version",), ("--help",), ("-h",))
+
+
+@pytest.mark.parametrize("words", sorted({said.words for said in SAID if _only_looks(said.words)}), ids=" ".join)
+def test_a_documented_command_that_only_looks_at_something_works(words: tuple[str, ...], mftui: Command) -> None:
+    assert mftui(*words).status == 0
+
+
+def _leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, each in command.commands.items():
+        if hasattr(each, "commands"):
+            yield from _leaves(each, (*path, name))
+        else:
+            yield (*path, name), each
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(_leaves(_root())), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_help_has_a_line_of_summary_and_an_example_of_the_command_itself(path: tuple[str, ...], command: Any) -> None:
+    summary, *paragraphs = command.help.split("\n\n")
+    assert summary.endswith(".")
+    assert "\n" not in summary
+    examples = [text for text in paragraphs if text.startswith("Example: ")]
+    assert [text.split()[1 : 2 + len(path)] for text in examples] == [["mftui", *path]]
+
+
+@pytest.mark.parametrize("command", sorted(_root().commands))
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert f"`mftui {command}" in README
 
@@ -31,18 +228,96 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     assert commands[1].startswith('make run ARGS="run ')
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
-def test_links_to_files_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+def test_a_mistake_in_a_preset_is_answered_as_the_readme_says(
+    mftui: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_text("[model]\nwidht = 5\n", encoding="utf-8")
+    (error,) = re.findall(r"^error: .*$", README, re.MULTILINE)
+    assert mftui("presets", "validate", "a.toml").stderr == f"{error}\n"
 
 
-def test_the_preset_reference_is_current() -> None:
-    """Otherwise: python docs/presets.py."""
-    page = runpy.run_path(str(ROOT / "docs" / "presets.py"))["page"]
-    assert (ROOT / "docs" / "presets.md").read_text(encoding="utf-8") == page()
+def test_the_readmes_numbers_are_those_of_the_page_on_the_papers() -> None:
+    rows = re.findall(r"^\| linear, .*$", README, re.MULTILINE)
+    assert rows
+    assert set(rows) <= set(_text(ROOT / "docs" / "paper.md").splitlines())
+
+
+def _anchors(page: Path) -> set[str]:
+    """What headings can be linked to by, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", _text(page)), re.MULTILINE)
+    plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", _text(page)):
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in _anchors(file), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_make_targets_that_are_named_are_there(page: Path) -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for span in [*_spans(_text(page)), *_blocks(page, *SHELLS)]:
+        for path in re.findall(r"(?<![\w/.-])(?:engine|mftui|tests|docs|benchmarks|presets)/[\w/.-]*[\w/]", span):
+            assert (ROOT / path).exists() or "NAME" in path, path
+        for target in re.findall(r"(?:^|[\n;&] *)make (\w+)", span):
+            assert target in targets, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_presets_and_figures_in_the_text_are_valid(page: Path, tmp_path: Path) -> None:
+    for block in _blocks(page, "toml"):
+        if "[[panels]]" in block:
+            (tmp_path / "figure.toml").write_text(block, encoding="utf-8")
+            definition.read(tmp_path / "figure.toml")
+        elif "[keys]" not in block:
+            preset.parse(block, f"{page.name}.toml")
+
+
+@pytest.mark.parametrize("name", ["presets", "commands"])
+def test_a_generated_page_is_current(name: str) -> None:
+    """Otherwise: python docs/NAME.py."""
+    page = runpy.run_path(str(ROOT / "docs" / f"{name}.py"))["page"]
+    assert _text(ROOT / "docs" / f"{name}.md") == page()
+
+
+def test_every_page_is_in_the_contents() -> None:
+    contents = _text(ROOT / "docs" / "index.md")
+    assert [page.name for page in PAGES if page.parent.name == "docs" and f"({page.name})" not in contents] == [
+        "index.md"
+    ]
 
 
 def test_no_document_names_a_host_that_pictures_or_fonts_come_from() -> None:
-    picture = (ROOT / "docs" / "explorer.svg").read_text(encoding="utf-8")
-    assert "@font-face" not in picture
+    for picture in sorted((ROOT / "docs").glob("*.svg")):
+        assert "@font-face" not in picture.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_worker_is_left")
+def test_the_quick_start_works_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bash, one session for all; what opens a screen or installs is left out, and the sweep is a shorter one."""
+    skipped = ("make ", "mftui explore")
+    blocks = "".join(_blocks(ROOT / "docs" / "quick-start.md", *SHELLS))
+    for long, short in (("seeds = 3", "seeds = 1"), ("[5, 10, 20, 40]", "[5, 10]")):
+        assert long in blocks
+        blocks = blocks.replace(long, short)
+    lines = [
+        line
+        for line in blocks.splitlines()
+        if line != "mftui" and "pip install" not in line and not line.startswith(skipped)
+    ]
+    assert len(lines) >= 5
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    bash = shutil.which("bash")
+    assert bash
+    ended = subprocess.run(
+        [bash, "--norc", "-c", "\n".join(["set -e", *lines])],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr

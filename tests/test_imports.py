@@ -43,7 +43,7 @@ except SystemExit:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["presets"], ["presets", "show", "wide-linear"], ["run", "no-such-preset"]],
+    [["--help"], ["--version"], ["presets"], ["presets", "show", "width-linear"], ["run", "no-such-preset"]],
     ids=" ".join,
 )
 def test_a_command_that_computes_nothing_imports_neither_torch_nor_textual(arguments: list[str]) -> None:

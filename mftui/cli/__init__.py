@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import sys
 from contextlib import suppress
 from typing import Annotated
 
 import typer
 
+from mftui.cli.bench import bench
+from mftui.cli.completion import InstallOption, ShowOption, teach_shells
 from mftui.cli.doctor import doctor
 from mftui.cli.explain import explain
 from mftui.cli.explore import explore
+from mftui.cli.export import export
+from mftui.cli.figure import figure
 from mftui.cli.lean import LeanCommand, LeanGroup
 from mftui.cli.presets import presets
 from mftui.cli.queue import queue
+from mftui.cli.report import report
 from mftui.cli.run import attach, resume, run
 from mftui.cli.runs import runs
-
-COMPLETION = "_MFTUI_COMPLETE"
-"""set by a shell that wants to complete a command line"""
 
 app = typer.Typer(
     name="mftui",
     help="Is gradient descent needed for generalization in deep matrix factorization? Without a command: the explorer.",
+    epilog="Exit status: 0 done, 1 failed, 2 bad input, 129 the terminal is gone, 130 stopped by Ctrl-C.",
     no_args_is_help=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=COMPLETION in os.environ,  # its options would make every command import pydantic
+    add_completion=False,  # `mftui.cli.completion` does it
     cls=LeanGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -39,6 +41,8 @@ app = typer.Typer(
 def _explore_by_default(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    _install_completion: InstallOption = False,
+    _show_completion: ShowOption = False,
 ) -> None:
     if version:
         from importlib.metadata import version as installed
@@ -57,13 +61,18 @@ app.command(cls=LeanCommand)(queue)
 app.command()(explore)
 app.add_typer(presets, name="presets")
 app.command()(explain)
+app.command()(figure)
+app.command()(export)
+app.command()(report)
 app.command()(doctor)
+app.command()(bench)
 
 
 def main() -> None:
     """Entry point. Expected errors become a sentence on stderr and exit status 2."""
     from engine.runs.catalog import RunError
 
+    teach_shells()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal can't show
     try:

@@ -9,23 +9,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mftui.cli.options import preset_names
+
 if TYPE_CHECKING:
     from engine.spec.preset import Experiment
     from mftui.tour import Page
 
 MOST_CELLS = 100
 """longer lines are hard to read"""
-FULL_LINE = 100
-"""cells from which on a line of a preset's text goes on in the next"""
 
 
 def explain(
     preset: Annotated[
         str | None,
-        typer.Argument(metavar="PRESET_OR_FILE", help="Without one: what can be explained.", show_default=False),
+        typer.Argument(
+            metavar="PRESET_OR_FILE",
+            help="Without one: what can be explained.",
+            show_default=False,
+            autocompletion=preset_names,
+        ),
     ] = None,
 ) -> None:
-    """What a preset shows, the formula, the source, what to look for."""
+    """What a preset shows, the formula, the source, what to look for.
+
+    Example: mftui explain incremental-learning
+    """
     width = min(shutil.get_terminal_size().columns, MOST_CELLS)
     for line in _list() if preset is None else _explanation(preset, width):
         typer.echo(line)
@@ -46,27 +54,17 @@ def _list() -> Iterator[str]:
 
 def _explanation(preset: str, width: int) -> Iterator[str]:
     from engine.spec.preset import load
+    from mftui.plain import paragraphs
     from mftui.tour import page_of
 
     experiment = load(preset)
     page = page_of(experiment.name)
     yield experiment.title
-    for paragraph in _paragraphs(experiment.about):
+    for paragraph in paragraphs(experiment.about):
         yield from textwrap.wrap(paragraph, width, break_long_words=False, break_on_hyphens=False)
     yield from _page(page, experiment.name, width) if page else _settings(experiment, width)
     yield ""
     yield f"mftui run {preset}        runs it; mftui explore {preset} shows it"
-
-
-def _paragraphs(about: str) -> Iterator[str]:
-    """A preset's text, wrapped at about 120 cells, with those lines joined that were one."""
-    paragraph = ""
-    for line in about.splitlines():
-        paragraph += f"{line} "
-        if len(line) < FULL_LINE:
-            yield paragraph
-            paragraph = ""
-    yield paragraph
 
 
 def _page(page: Page, preset: str, width: int) -> Iterator[str]:

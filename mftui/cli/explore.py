@@ -25,7 +25,9 @@ def explore(
 ) -> None:
     """Open the explorer on a preset and run it live.
 
-    Example: mftui explore wide-linear --set model.depth=3
+    Leaving it stops its run, unless by D, which lets the run go on. docs/explorer.md has the keys.
+
+    Example: mftui explore width-linear --set model.depth=3
     """
     from engine.spec.preset import load
 

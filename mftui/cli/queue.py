@@ -11,13 +11,16 @@ def queue(json: JsonOption = False) -> None:
     """Who computes on this machine, and who waits.
 
     A process a line, device by device: a GPU has one place, the CPU one a core.
+
+    Example: mftui queue --json
     """
     from dataclasses import asdict
     from time import time
 
     from engine.runs.files import to_json
     from engine.runs.queue import queue as places
-    from mftui.cli.listing import Column, format_age, lines, printable, terminal_width
+    from mftui.cli.listing import Column, lines, terminal_width
+    from mftui.plain import format_age, printable
 
     found = places()
     if json:

@@ -45,9 +45,9 @@ def run(
     """Run a preset to its end and print the results.
 
     Ctrl-C stops cleanly and keeps what is finished; without this terminal the run goes on (`mftui attach`).
-    Exit status: 0 finished, 1 failed, 2 bad input, 129 the terminal is gone, 130 stopped.
+    Exit status: 0 finished, 1 failed, or stopped by others, 2 bad input, 129 the terminal is gone, 130 stopped here.
 
-    Example: mftui run wide-linear --set seeds=2 --detach
+    Example: mftui run width-linear --set seeds=2 --detach
     """
     from engine.runs.directory import RunDirectory
     from engine.runs.launch import check_device
@@ -72,7 +72,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or died.
 
-    From its last checkpoints, to the numbers that it would have had.
+    From its last checkpoints, to the numbers that it would have had. Exit status: as of `mftui run`.
 
     Example: mftui resume a1b2
     """
@@ -94,8 +94,7 @@ def attach(
 ) -> None:
     """Watch a run to its end and print its results.
 
-    Those of a run that is over come at once. Ctrl-C leaves the run alone (exit status 0); otherwise the exit status is
-    that of `mftui run`.
+    Those of a run that is over come at once. Ctrl-C leaves the run alone (exit status 0); else as `mftui run` ends.
 
     Example: mftui attach a1b2
     """

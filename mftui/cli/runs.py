@@ -48,10 +48,13 @@ def list_runs(json: JsonOption = False) -> None:
     """All runs, the latest first.
 
     On a narrow terminal notes, presets and the middles of names are cut; in a pipe nothing is.
+
+    Example: mftui runs list --json
     """
     from engine.runs.catalog import entries, runs_directory
     from engine.runs.files import to_json
-    from mftui.cli.listing import lines, printable, terminal_width
+    from mftui.cli.listing import lines, terminal_width
+    from mftui.plain import printable
 
     found = entries()
     if json:
@@ -92,7 +95,12 @@ def show(name: RunArgument, json: JsonOption = False) -> None:
 
 @runs.command("stop")
 def stop(name: RunArgument) -> None:
-    """Stop a run; `mftui resume` goes on with it."""
+    """Stop a run; `mftui resume` goes on with it.
+
+    Returns when it has stopped, or after 10 s, saying that it will.
+
+    Example: mftui runs stop a1b2
+    """
     _ask(name, "stop")
 
 
@@ -101,13 +109,18 @@ def pause(name: RunArgument) -> None:
     """Let a run write a checkpoint and wait.
 
     It keeps its place in the queue and its memory.
+
+    Example: mftui runs pause a1b2
     """
     _ask(name, "pause")
 
 
 @runs.command("continue")
 def go_on(name: RunArgument) -> None:
-    """Let a paused run go on."""
+    """Let a paused run go on.
+
+    Example: mftui runs continue a1b2
+    """
     _ask(name, "continue")
 
 
@@ -144,11 +157,13 @@ def remove(
 ) -> None:
     """Delete runs that are not at work, with all they hold.
 
-    Asks before; where nobody can answer, --yes is needed.
+    Asks before; where nobody can answer, --yes is needed. Exit status 1: the answer was no, and nothing was deleted.
+
+    Example: mftui runs rm a1b2 c3d4 --yes
     """
     from engine.runs.catalog import RunError, find, is_alive, look
     from engine.runs.catalog import remove as remove_run
-    from mftui.cli.listing import format_size, printable
+    from mftui.plain import format_size, printable
 
     found = list(dict.fromkeys(find(name) for name in names))
     if at_work := [path.name for path in found if is_alive(path)]:
@@ -189,7 +204,8 @@ def _ask(name: str, request: Request) -> None:
 
 
 def _columns(found: Sequence[Entry]) -> list[Column]:
-    from mftui.cli.listing import Column, format_age, format_size, printable
+    from mftui.cli.listing import Column
+    from mftui.plain import format_age, format_size, printable
 
     now = time.time()
     return [
@@ -222,8 +238,8 @@ def _document(entry: Entry) -> dict[str, object]:
 
 def _status(live: LiveRun, entry: Entry) -> list[tuple[str, str]]:
     from engine.runs.catalog import last_sign
-    from mftui.cli.listing import format_age, format_size, format_time, printable
     from mftui.cli.watch import how_it_was_interrupted
+    from mftui.plain import format_age, format_size, format_time, printable
 
     now, run = time.time(), live.run
     state, worker = live.state, run.worker()
@@ -251,7 +267,7 @@ def _status(live: LiveRun, entry: Entry) -> list[tuple[str, str]]:
 def _settings(live: LiveRun) -> list[tuple[str, str]]:
     """The methods, the sweep, and what differs from the defaults."""
     from engine.spec.settings import METHOD_LABELS
-    from mftui.cli.listing import printable
+    from mftui.plain import printable
 
     experiment = live.experiment
     first = experiment.points[0].problem.seed
@@ -271,7 +287,7 @@ def _settings(live: LiveRun) -> list[tuple[str, str]]:
 
 
 def _machine(path: Path) -> list[tuple[str, str]]:
-    from mftui.cli.listing import printable
+    from mftui.plain import printable
 
     told = {key: value for key, value in _environment(path).items() if key != "device"}
     return [(key.replace("_", " "), printable(str(value))) for key, value in told.items()]
