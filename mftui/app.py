@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -15,12 +16,17 @@ from engine.runs.catalog import RunError
 from engine.runs.control import ControlError, Kind
 from engine.runs.directory import RunDirectory
 from engine.spec.preset import Experiment
+from mftui.frame import Frame
 from mftui.keymap import KeymapError, load_keymap
+from mftui.plain import printable
 from mftui.screens.base import SCREENS, LabScreen, key
 from mftui.screens.explore import ExploreScreen
 from mftui.session import Session
-from mftui.terminal import CountingDriver, Governor, cropped, rate_for, ssh_link
+from mftui.terminal import CountingDriver, Governor, rate_for, ssh_link
+from mftui.themes import SIXTEEN_DARK, SIXTEEN_LIGHT
+from mftui.views.confirm import Confirm
 from mftui.views.help_screen import HelpScreen
+from mftui.views.roles import few_colors
 
 FRAMES_A_SECOND = 10
 LOW_BANDWIDTH_FRAMES = 2
@@ -56,7 +62,11 @@ def _tour_screen() -> Screen[Any]:
 
 class Explorer(App[None]):
     TITLE = "mftui"
-    CSS = "Explorer { background: $background; }"
+    CSS = """
+    Explorer { background: $background; }
+    Explorer:light FooterKey .footer-key--key { color: $primary; } /* Textual's own is too light for its ground */
+    ModalScreen, SystemModalScreen, CommandPalette { background: transparent; } /* dimmed, all cells would be sent */
+    """
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "explore": ExploreScreen,
         "sweep": _sweep_screen,
@@ -72,6 +82,7 @@ class Explorer(App[None]):
         ),
         key("question_mark", "help", "Help", "the keys of this screen", display="?"),
         key("ctrl+p", "command_palette", "Palette", "every action by name", show=False, display="ctrl+p"),
+        key("ctrl+l", "redraw", "Redraw", "send the whole screen again", show=False),
         key("q", "quit", "Quit", "stop the run and leave; how to go on is printed"),
     ]
 
@@ -79,8 +90,14 @@ class Explorer(App[None]):
         self, experiment: Experiment, device: str, *, low_bandwidth: bool = False, max_rate: int | None = None
     ) -> None:
         super().__init__(driver_class=CountingDriver)
+        if few_colors():
+            dark = self.current_theme.dark
+            for theme in (SIXTEEN_DARK, SIXTEEN_LIGHT):
+                self.register_theme(theme)
+            self.theme = (SIXTEEN_DARK if dark else SIXTEEN_LIGHT).name
         self.experiment = experiment
         self.session = Session(device)
+        self.sent = Frame()
         self.governor = Governor(rate_for(ssh_link(), low_bandwidth=low_bandwidth, max_rate=max_rate))
         self.error = ""
         """why the last start failed"""
@@ -99,6 +116,7 @@ class Explorer(App[None]):
         except KeymapError as error:
             self.notify(str(error), severity="error")
         self.theme_changed_signal.subscribe(self, lambda _: self._show())
+        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.call_after_refresh(self.begin, self.experiment)  # the first picture does not wait for it
 
     def on_ready(self) -> None:
@@ -114,6 +132,11 @@ class Explorer(App[None]):
         """The screen under any dialog."""
         below = self.screen_stack[0]
         return below if isinstance(below, LabScreen) else None
+
+    @property
+    def explore(self) -> ExploreScreen:
+        """The first screen, shown or not: it takes up whatever is started."""
+        return cast("ExploreScreen", self.get_screen_stack("explore")[0])
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
@@ -135,10 +158,17 @@ class Explorer(App[None]):
             await enter()
         except (RunError, OSError) as error:
             self.error = str(error)
-            if isinstance(screen := self.lab_screen, ExploreScreen):
-                screen.take_up()
+        self.explore.take_up()
         self._show()
         self.set_timer(SPARE_SECONDS, self.session.keep_spare)
+
+    async def may_leave(self) -> bool:
+        """Ask, if a run that was started here is at work and another is to be opened. Only in a worker."""
+        live = self.session.live
+        if live is None or not self.session.at_work_here:
+            return True
+        lines = [printable(live.run.name), "is at work, and is stopped for another; `u` in Runs goes on with it"]
+        return await self.push_screen_wait(Confirm("stop this run?", lines, "stop it"))
 
     async def ask(self, kind: Kind, value: float | None = None) -> None:
         """Ask the worker for something; what goes wrong is shown."""
@@ -172,13 +202,20 @@ class Explorer(App[None]):
         self._frames = 0
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        super()._display(screen, cropped(renderable))
+        if isinstance(renderable, (ChopsUpdate, LayoutUpdate)):
+            renderable = self.sent.changes(renderable, self.size)
+        super()._display(screen, renderable)
 
     # --- actions -----------------------------------------------------------------------------------------------------
 
     def action_help(self) -> None:
         if isinstance(self.screen, LabScreen):
             self.push_screen(HelpScreen([*self.screen.help_bindings, *self.BINDINGS]))
+
+    def action_redraw(self) -> None:
+        """For a terminal that shows something else than was sent to it."""
+        self.sent.forget()
+        self.refresh(layout=True)
 
     async def action_quit(self) -> None:
         await self.session.close()

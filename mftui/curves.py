@@ -1,15 +1,20 @@
-"""Gradient descent's curves of one run, and nothing else of it: what runs are compared by."""
+"""What runs are compared by: gradient descent's curves, or where it did not run, the other methods' results."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.results import PointSummary, TrialResult, summarize, trial_of
 from engine.runs.directory import RunDirectory
-from mftui.live import MOST_POINTS, Curve
+from engine.spec.settings import METHOD_LABELS, Method
+from mftui.formatting import format_quartiles
+from mftui.live import MOST_POINTS, Curve, extend
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +30,10 @@ class TrialCurve:
     """in all"""
     table: NDArray[np.float64]
     """step, training loss, generalization loss, singular values; a row a log point"""
+    others: tuple[PointSummary, ...] = ()
+    """the other methods over all data sets, where gradient descent isn't among them"""
     note: str = ""
-    """why there is nothing to see, if there is nothing"""
+    """why there is no curve, if there is none"""
 
 
 class RunCurves:
@@ -37,16 +44,22 @@ class RunCurves:
         self.run = RunDirectory.open(path)
         self._reader = self.run.reader()
         self._curves: dict[tuple[int, int], Curve] = {}
+        self._results: dict[tuple[int, Method, int], TrialResult] = {}
 
     def poll(self) -> None:
         """Read what is new."""
         experiment = self.run.experiment
-        if "gd" not in self.run.tables:
-            return
-        rows = self._reader.rows("gd", MOST_POINTS * len(experiment.points) * experiment.seeds)
-        for point, seed in np.unique(rows[:, :2], axis=0).astype(int).tolist():
-            mine = rows[(rows[:, 0] == point) & (rows[:, 1] == seed)]
-            self._curves.setdefault((point, seed), Curve()).extend(mine[:, 2:])
+        if "gd" not in experiment.methods:
+            self._take_results(self._reader.events())
+        elif "gd" in self.run.tables:
+            extend(self._curves, self._reader.rows("gd", MOST_POINTS * len(experiment.points) * experiment.seeds))
+
+    def _take_results(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            if event["event"] == "trial":
+                with suppress(KeyError, TypeError):  # a damaged line tells nothing
+                    result = trial_of(event)
+                    self._results[result.point, result.method, result.seed] = result
 
     def trial(self, point: int, offset: int) -> TrialCurve:
         """Data set number `offset` at a sweep point, both from 0; the last one where there are not so many."""
@@ -55,12 +68,23 @@ class RunCurves:
         settings = experiment.points[point]
         seed = settings.problem.seed + min(offset, experiment.seeds - 1)
         curve = self._curves.get((point, seed))
-        absent = "gradient descent hasn't been here" if "gd" in experiment.methods else "no gradient descent"
+        absent = "gradient descent hasn't been here"
+        others = tuple(row for row in summarize(experiment, list(self._results.values())) if row.point == point)
         return TrialCurve(
             label=experiment.label(point),
             points=len(experiment.points),
             seeds=experiment.seeds,
             steps=settings.gd.steps,
             table=curve.table if curve else np.empty((0, 3)),
-            note="" if curve else absent,
+            others=others,
+            note="" if curve else absent if "gd" in experiment.methods else _medians(others),
         )
+
+
+def _medians(others: tuple[PointSummary, ...]) -> str:
+    """With quartiles over the data sets."""
+    told = []
+    for row in others:
+        median, spread = format_quartiles(row.generalization_loss)
+        told.append(f"{METHOD_LABELS[row.method]} {median} ({spread}, {row.trials} data sets)")
+    return f"no gradient descent; median L_gen {', '.join(told)}" if told else "no gradient descent"

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine.spec.preset import Experiment, PresetError, parse
+from engine.spec.preset import Experiment, PresetError, parse, toml_value
 from engine.spec.relevance import METHODS_KEY, highest, idle
 from engine.spec.settings import fields
 
 OVER = "sweep.over"
 SEEDS = "seeds"
 DEVICE = "device"
-_TOP = (SEEDS, OVER, DEVICE)
+_TOP = (METHODS_KEY, SEEDS, OVER, DEVICE)
 """what is no field of a section"""
 
 
 class Draft:
-    """Texts by dotted field name, and "seeds", "sweep.over", "device". The swept field's is the list of its values."""
+    """Texts by dotted field name, and of "methods", "seeds", "sweep.over", "device"; the swept field's is a list."""
 
     def __init__(self, experiment: Experiment, device: str = "auto") -> None:
         self.experiment = experiment
@@ -30,6 +29,7 @@ class Draft:
             section, name = key.split(".")
             given = experiment.document.get(section, {}).get(name, field.default)
             self.texts[key] = to_text(list(experiment.values) if key == experiment.over else given)
+        self.texts[METHODS_KEY] = to_text(experiment.methods)
         self.texts[SEEDS] = str(experiment.seeds)
         self.texts[OVER] = experiment.over or ""
         self.texts[DEVICE] = device
@@ -76,11 +76,11 @@ class Draft:
         return highest(key, self._values())
 
     def _values(self) -> dict[str, Sequence[Any]]:
-        values: dict[str, Sequence[Any]] = {METHODS_KEY: self.experiment.methods}
-        for key in self.texts:
-            value = self._value(key)
-            values[key] = value if isinstance(value, list) else [value]
-        return values
+        return {key: self._list(key) for key in self.texts}
+
+    def _list(self, key: str) -> list[Any]:
+        value = self._value(key)
+        return value if isinstance(value, list) else [value]
 
     def _value(self, key: str) -> Any:
         text = self.texts[key]
@@ -100,10 +100,11 @@ class Draft:
                 document.get(section, {}).pop(name, None)
             elif text != self.untouched[key] or key == self.experiment.over:
                 document.setdefault(section, {})[name] = self._value(key)
+        if self.texts[METHODS_KEY] != self.untouched[METHODS_KEY]:
+            document["methods"] = self._list(METHODS_KEY)
         document["seeds"] = to_value(self.texts[SEEDS])
         if self.texts[OVER]:
-            values = self._value(self.over) if self.over else []
-            document["sweep"] = {"over": self.texts[OVER], "values": values if isinstance(values, list) else [values]}
+            document["sweep"] = {"over": self.texts[OVER], "values": self._list(self.over) if self.over else []}
         return document
 
     def _blame(self, problem: str) -> tuple[str, str]:
@@ -122,10 +123,8 @@ def to_text(value: Any) -> str:
 
 def to_value(text: str) -> Any:
     """Inverse of `to_text`: TOML where it is, else a list where there is a comma, else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text.strip()}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        pass
-    if "," in text:
-        return [to_value(part) for part in text.strip().removesuffix(",").split(",")]
-    return text.strip()
+    return toml_value(text, lambda bare: _listed(bare) if "," in bare else bare)
+
+
+def _listed(text: str) -> list[Any]:
+    return [to_value(part) for part in text.removesuffix(",").split(",")]

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from engine.analysis.verdict import Verdict
 from engine.events import Recovered
 from engine.results import Interval, PointSummary, TrialResult, summarize
 from engine.spec.preset import Experiment
@@ -125,6 +126,11 @@ def notes(summaries: Sequence[PointSummary]) -> list[Text]:
         for row in summaries
         for note in row.notes
     ]
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> list[Text]:
+    """What was measured of the paper's statements, a line each."""
+    return [Text.assemble((f"{verdict.name}: ", "bold"), verdict.text) for verdict in verdicts]
 
 
 def remarks(summaries: Sequence[PointSummary]) -> list[Text]:

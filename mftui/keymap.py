@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from engine.runs.catalog import home_directory
+from engine.home import home_directory
 
 
 class KeymapError(Exception):

@@ -89,6 +89,13 @@ class Curve:
         return self.table[:, 3:]
 
 
+def extend(curves: dict[tuple[int, int], Curve], rows: NDArray[np.float64]) -> None:
+    """Give each row (sweep point, seed, step …) to the curve it belongs to."""
+    for point, seed in np.unique(rows[:, :2], axis=0).astype(int).tolist():
+        mine = rows[(rows[:, 0] == point) & (rows[:, 1] == seed)]
+        curves.setdefault((point, seed), Curve()).extend(mine[:, 2:])
+
+
 @dataclass(frozen=True, eq=False)
 class Entries:
     """W*, or what is known of it, small enough to show."""
@@ -115,6 +122,25 @@ class Guesses:
     """of the first draws that passed"""
     log_weight: list[float] = field(default_factory=list)
     """of the same draws"""
+    course: Curve = field(default_factory=Curve)
+    """draws, hits and best training loss as they came"""
+
+    def at(self, share: float) -> Guesses:
+        """As they stood when this share of the draws so far was made."""
+        course = self.course.table.reshape(-1, 3)
+        row = int(np.searchsorted(course[:, 0], share * self.draws, side="right")) - 1
+        if row < 0:
+            return Guesses()
+        falls = np.flatnonzero(np.diff(course[:, 1]) < 0)  # another sampler took over: what had passed was dropped
+        kept = int(course[row, 1]) if row > falls.max(initial=-1) else 0
+        return Guesses(
+            draws=int(course[row, 0]),
+            hits=int(course[row, 1]),
+            best_training_loss=float(course[row, 2]),
+            stage=self.stage,
+            generalization_loss=self.generalization_loss[:kept],
+            log_weight=self.log_weight[:kept],
+        )
 
 
 @dataclass(frozen=True)
@@ -166,8 +192,8 @@ class LiveRun:
         self._reader = run.reader()
         self.process = process
         self._takers: dict[str, Callable[[NDArray[np.float64]], None]] = {
-            "gd": partial(self._take_curves, self.curves),
-            **{name: partial(self._take_curves, curves) for name, curves in self.observations.items()},
+            "gd": partial(extend, self.curves),
+            **{name: partial(extend, curves) for name, curves in self.observations.items()},
             "guesses": self._take_guesses,
             "samples": self._take_samples,
             "progress": self._take_progress,
@@ -303,12 +329,6 @@ class LiveRun:
             self._takers[table](rows)
         return bool(len(rows))
 
-    @staticmethod
-    def _take_curves(curves: dict[tuple[int, int], Curve], rows: NDArray[np.float64]) -> None:
-        for point, seed in np.unique(rows[:, :2], axis=0).astype(int).tolist():
-            mine = rows[(rows[:, 0] == point) & (rows[:, 1] == seed)]
-            curves.setdefault((point, seed), Curve()).extend(mine[:, 2:])
-
     def _take_guesses(self, rows: NDArray[np.float64]) -> None:
         for row in rows:
             guesses = self.guesses.setdefault(_trial(row), Guesses())
@@ -317,6 +337,7 @@ class LiveRun:
                 guesses.generalization_loss.clear()
                 guesses.log_weight.clear()
             guesses.draws, guesses.hits, guesses.best_training_loss = int(draws), int(hits), float(best)
+            guesses.course.extend(row[np.newaxis, 3:])
 
     def _take_samples(self, rows: NDArray[np.float64]) -> None:
         for row in rows:

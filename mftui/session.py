@@ -21,7 +21,8 @@ class Session:
         self.device = device
         self.live: LiveRun | None = None
         self.stopping = False
-        self._ours = False
+        self.ours = False
+        """whether the run was started here, and is stopped for another"""
         self._spare: Spare | None = None
         self._starting = asyncio.Lock()
         self._ending: list[LiveRun] = []
@@ -34,14 +35,14 @@ class Session:
             run = await asyncio.to_thread(RunDirectory.create, experiment, self.device, urgent=True)
             spare, self._spare = self._spare, None
             self.live = await asyncio.to_thread(LiveRun.start, run, spare)
-            self._ours = True
+            self.ours = True
 
     async def go_on(self, run: RunDirectory) -> None:
         """Resume a run that was stopped or died. Raises `RunError` or OSError."""
         async with self._starting:
             await self._leave()
             self.live = await asyncio.to_thread(LiveRun.start, run)
-            self._ours = True
+            self.ours = True
 
     async def watch(self, run: RunDirectory) -> None:
         """Show a run that somebody else started, or that is over."""
@@ -49,7 +50,12 @@ class Session:
             await self._leave()
             live = LiveRun(run)
             await asyncio.to_thread(live.poll)  # before anybody else polls it
-            self.live, self._ours = live, False
+            self.live, self.ours = live, False
+
+    @property
+    def at_work_here(self) -> bool:
+        """Whether there is a run that would be stopped."""
+        return self.ours and self.live is not None and not self.live.over
 
     def keep_spare(self) -> None:
         """Have a worker ready for the next start: it has loaded what takes seconds."""
@@ -73,7 +79,7 @@ class Session:
 
     def detach(self) -> None:
         """From here on the run goes on whatever becomes of this session."""
-        self._ours = False
+        self.ours = False
 
     async def close(self) -> None:
         """Stop what was started here."""
@@ -84,7 +90,7 @@ class Session:
 
     async def _leave(self) -> None:
         live = self.live
-        if live is None or live.over or not self._ours:
+        if live is None or not self.at_work_here:
             return
         await self.ask("stop")
         if not await asyncio.to_thread(live.wait, STOP_SECONDS):

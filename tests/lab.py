@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from engine.runs import worker
 from engine.runs.catalog import RunError, runs_directory
@@ -18,6 +20,7 @@ from engine.runs.directory import RunDirectory
 from engine.spec.preset import load
 from mftui.app import Explorer
 from mftui.screens.base import LabScreen
+from mftui.screens.lists import ListScreen
 from mftui.session import Session
 from tests.runs import CEILING_SECONDS, make_run
 
@@ -42,6 +45,11 @@ def finished_run(name: str, *overrides: str, folder: Path | None = None) -> RunD
     folder.mkdir(parents=True, exist_ok=True)
     run = make_run(folder / name, *overrides)
     (folder / f"{name}.toml").unlink()
+    return computed(run)
+
+
+def computed(run: RunDirectory) -> RunDirectory:
+    """A run, computed in this process."""
     umask = os.umask(0o077)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
     try:
@@ -72,6 +80,25 @@ async def to_screen(pilot: Pilot[None], mode: str, kind: type[S]) -> S:
     screen = pilot.app.screen
     assert isinstance(screen, kind)
     return screen
+
+
+@asynccontextmanager
+async def showing(
+    mode: str, kind: type[S], size: tuple[int, int], ready: Callable[[S], object]
+) -> AsyncIterator[tuple[Pilot[None], S]]:
+    """An explorer at one of its screens, once that is ready."""
+    app = explorer()
+    async with app.run_test(size=size) as pilot:
+        screen = await to_screen(pilot, mode, kind)
+        await until(pilot, lambda: ready(screen), f"what {mode} shows")
+        yield pilot, screen
+
+
+async def answer(pilot: Pilot[None], screen: ListScreen, text: str) -> None:
+    """Wait for the prompt, and answer it."""
+    await until(pilot, lambda: screen.prompt.has_class("-asking"), "the prompt")
+    screen.prompt.query_one(Input).value = text
+    await pilot.press("enter")
 
 
 def notices(app: Explorer) -> list[str]:

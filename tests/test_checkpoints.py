@@ -173,7 +173,7 @@ def _after_steps(folder: Path, overrides: list[str], steps: int) -> list[Any]:
     """The states of a run's first procedure as they come."""
     run = make_run(folder / "run", "model.width=3", *overrides)
     unit = units(run.experiment)[0]
-    lane = Lane(run, unit, CPU, _never)
+    lane = Lane(run, unit, CPU, _never, [])
     states = []
     for _ in range(steps):
         lane.step()

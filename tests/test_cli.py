@@ -264,7 +264,7 @@ def test_a_worker_that_cannot_store_the_run_is_a_failure_that_says_how_to_go_on(
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [([], "quick-start"), (["explore"], "quick-start"), (["explore", "wide-linear"], "wide-linear")],
+    [([], "quick-start"), (["explore"], "quick-start"), (["explore", "width-linear"], "width-linear")],
 )
 def test_the_explorer_without_a_terminal_says_what_to_do_instead(arguments: list[str], name: str) -> None:
     result = CliRunner().invoke(app, arguments)
@@ -278,7 +278,7 @@ def test_the_shipped_presets_are_listed_with_their_titles(arguments: list[str]) 
     assert result.exit_code == 0
     listed = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
     assert listed == [[name, preset.load(name).title] for name in preset.shipped()]
-    assert {"quick-start", "incremental-learning", "wide-linear", "deep-linear"} <= {name for name, _ in listed}
+    assert {"quick-start", "incremental-learning", "width-linear", "depth-linear"} <= {name for name, _ in listed}
 
 
 @pytest.mark.parametrize("name", preset.shipped())

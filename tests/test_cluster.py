@@ -152,7 +152,7 @@ def test_a_job_can_be_stopped_and_is_not_put_in_line_again(tmp_path: Path, jobs:
     run = make_run(tmp_path / "run", *LONG)
     job = _submit(run, jobs)
     wait_until(lambda: _at_work(run), "a finished trial")
-    with pytest.raises(RunError, match=r"^run: already running$"):
+    with pytest.raises(RunError, match=r"^run: already running, held by process "):
         cluster.submit(run, "local")
     control.ask(run.path, "stop")
     assert _end(run, job) == "stopped"

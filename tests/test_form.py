@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ from engine.runs.catalog import RunError
 from engine.runs.directory import RunDirectory
 from engine.spec.preset import Experiment, load, parse
 from engine.spec.relevance import CONDITIONS, METHODS_KEY, highest, idle
-from engine.spec.settings import METHODS, PointSettings, bad_combinations, fields
+from engine.spec.settings import METHODS, OptimizerName, PointSettings, bad_combinations, fields
 from mftui.app import Explorer
 from mftui.draft import DEVICE, OVER, SEEDS, Draft, to_value
 from mftui.live import LiveRun
@@ -67,7 +67,7 @@ def test_untouched_draft_is_the_experiment_itself() -> None:
     assert Draft(experiment).check() == (experiment, {})
 
 
-@pytest.mark.parametrize("name", ["quick-start", "wide-linear"])
+@pytest.mark.parametrize("name", ["quick-start", "width-linear"])
 def test_every_text_of_a_draft_reads_back_as_the_value_it_was_made_from(name: str) -> None:
     experiment = load(name)
     draft = Draft(experiment)
@@ -88,6 +88,7 @@ def test_every_text_of_a_draft_reads_back_as_the_value_it_was_made_from(name: st
         (OVER, "model.widht", OVER, "did you mean 'model.width'?"),
         (OVER, "", "model.width", "expected a single value"),
         (SEEDS, "0", SEEDS, "an integer ≥ 1"),
+        (METHODS_KEY, "gd, guess", METHODS_KEY, "a list of some of gd, prior, gnc, nuclear"),
         ("problem.kind", "ratings", "problem.path", "the path of a file"),
     ],
 )
@@ -115,6 +116,21 @@ def test_another_field_can_be_swept_and_the_one_before_keeps_its_first_value() -
 @pytest.mark.parametrize(("text", "value"), [("1e-3", 1e-3), ("true", True), ("[1, 2]", [1, 2]), ("a, 2", ["a", 2])])
 def test_texts_are_read_as_toml_where_they_are(text: str, value: object) -> None:
     assert to_value(text) == value
+
+
+def test_methods_are_stepped_through_and_those_left_out_take_their_fields_with_them() -> None:
+    draft = Draft(single())
+    field = describe(METHODS_KEY, draft)
+    assert (field.options[0], len(field.options)) == ("gd, prior, gnc", 2 ** len(METHODS) - 1)
+    draft.edit(METHODS_KEY, field.stepped(draft.texts[METHODS_KEY], 1))
+    experiment, problems = draft.check()
+    assert experiment is not None, problems
+    assert experiment.methods == ("gd", "prior")
+    assert draft.idle()["gnc.eps_train"] == "only where gnc is among the methods"
+    draft.edit(METHODS_KEY, "gd")
+    assert draft.check()[0].methods == ("gd",)  # type: ignore[union-attr]
+    draft.edit(METHODS_KEY, field.stepped("gd, prior", -1))
+    assert draft.check() == (draft.experiment, {})
 
 
 def test_another_device_makes_no_other_experiment() -> None:
@@ -158,9 +174,7 @@ def _descent(settings: PointSettings) -> list[list[float]]:
 
 _SETTINGS = [
     {"optimizer": optimizer, "activation": activation, "depth": depth}
-    for optimizer, activation, depth in itertools.product(
-        ("gradient_descent", "heavy_ball", "nesterov", "sgd", "adam", "group_rmsprop"), ("linear",), (2,)
-    )
+    for optimizer, activation, depth in itertools.product(get_args(OptimizerName), ("linear",), (2,))
 ] + [
     {"optimizer": "gradient_descent", "activation": activation, "depth": depth}
     for activation, depth in itertools.product(("tanh", "leaky_relu", "relu"), (1, 2))
@@ -273,7 +287,7 @@ def test_every_step_of_every_field_is_a_value_that_the_engine_takes(key: str) ->
 
 def test_every_field_is_in_the_form_once_with_a_meaning_and_a_range() -> None:
     keys = [key for section in all_sections().values() for key in section]
-    assert sorted(keys) == sorted([*fields(), SEEDS, OVER, DEVICE])
+    assert sorted(keys) == sorted([*fields(), METHODS_KEY, SEEDS, OVER, DEVICE])
     for key in keys:
         field = describe(key, Draft(single()))
         assert field.meaning
@@ -451,7 +465,7 @@ async def test_more_fields_are_shown_by_key_and_by_enter_and_folded_again(size: 
         app.form.focus_first()
         assert app.list.keys == [key for keys in FIRST.values() for key in keys]
         await pilot.press("u")
-        assert set(app.list.keys) == {*fields(), SEEDS, OVER, DEVICE}
+        assert set(app.list.keys) == {*fields(), METHODS_KEY, SEEDS, OVER, DEVICE}
         app.list.choose("gd.steps")
         await pilot.press("right")
         assert app.text("gd.steps") == "20000"

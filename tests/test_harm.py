@@ -131,7 +131,7 @@ def _as_link(target: str) -> Callable[[Path], None]:
 VALUES = [b"null", b"1e999", b"-1", b'"x"', b"[]", b"{}", b"[[", b"NaN", b"9" * 400, b'"\\ud800"', b"true"]
 
 
-def _damage(kind: str, path: Path, rng: random.Random) -> None:
+def damage(kind: str, path: Path, rng: random.Random) -> None:
     content = path.read_bytes()
     match kind:
         case "removed":
@@ -173,7 +173,7 @@ def test_whatever_is_damaged_in_a_runs_directory_it_is_looked_at_without_an_erro
     shutil.copytree(whole, path)
     for kind in kinds:
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.is_symlink())
-        _damage(kind, rng.choice(files), rng)
+        damage(kind, rng.choice(files), rng)
     for entry in catalog.entries(folder):
         assert entry.name == "run"
     catalog.look(path)

@@ -20,7 +20,7 @@ from tests.runs import TINY
 pytestmark = pytest.mark.slow
 
 CHECKOUT = Path(__file__).parent.parent
-SOURCES = ("engine", "mftui", "presets", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("engine", "mftui", "presets", "benchmarks", "pyproject.toml", "README.md", "LICENSE")
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,18 @@ def test_the_wheel_holds_the_two_packages_and_the_presets_and_nothing_else(insta
     ours = {
         path.relative_to(installed.source).as_posix()
         for package in ("engine", "mftui")
-        for path in (installed.source / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        for path in _files(installed.source / package)
     }
-    presets = {f"engine/presets/{path.name}" for path in (installed.source / "presets").iterdir()}
-    assert {name for name in installed.names if ".dist-info/" not in name} == ours | presets
+    beside = {
+        f"{package}/{path.relative_to(installed.source).as_posix()}"
+        for package, folder in (("engine", "presets"), ("mftui", "benchmarks"))
+        for path in _files(installed.source / folder)
+    }
+    assert {name for name in installed.names if ".dist-info/" not in name} == ours | beside
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 def test_the_wheel_declares_its_command_licence_and_requirements(installed: Installed) -> None:
@@ -131,3 +138,11 @@ def test_an_installed_mftui_runs_an_experiment_anywhere_with_its_own_worker(inst
     assert (document["state"], len(document["trials"])) == ("finished", 12)
     log = (installed.elsewhere / "out" / "run.log").read_text(encoding="utf-8")
     assert set(log.splitlines()) == {marker}  # a line from each process that shares the run
+
+
+def test_an_installed_mftui_measures_anywhere(installed: Installed) -> None:
+    ended = installed.python("-P", "-m", "mftui.cli", "bench", "--quick", "--only", "canvas", "--json")
+    assert ended.returncode == 0, ended.stderr
+    (sheet,) = json.loads(ended.stdout)["benchmarks"]
+    assert sheet["quick"]
+    assert all(row["value"] > 0 for row in sheet["rows"])

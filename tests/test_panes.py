@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import locale
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich._palettes import STANDARD_PALETTE
+from rich.cells import cell_len
+from rich.color import Color, ColorSystem
+from textual.theme import BUILTIN_THEMES
 
 from engine.events import diagnostic_names
 from engine.spec.settings import PointSettings
 from mftui.canvas import Heatmap, Plot, Steps, draw, draw_heatmap
+from mftui.encoding import in_ascii, knows_unicode
 from mftui.live import MOST_POINTS, Curve, Entries, Guesses, Progress
-from mftui.views import canvas_view
+from mftui.themes import SIXTEEN_DARK, SIXTEEN_LIGHT
+from mftui.views import canvas_view, roles
 from mftui.views.alignment import Alignment
 from mftui.views.guesses import GuessesPane
 from mftui.views.losses import Losses
@@ -123,6 +130,27 @@ def test_histograms_share_their_bins_and_what_is_off_the_scale_is_marked_at_the_
     assert plot.rules[1].at == pytest.approx(np.mean(prior))
 
 
+def test_the_histogram_follows_the_cursor_as_far_as_the_steps_went() -> None:
+    guesses = Guesses(draws=400, hits=4, generalization_loss=[0.1, 0.2, 0.3, 0.4], log_weight=[0.0] * 4)
+    guesses.course.extend(np.array([[100, 1, 0.5], [200, 2, 0.4], [300, 2, 0.3], [400, 4, 0.2]]))
+    shown = trial(CURVE, guesses={"gnc": guesses})
+    then = shown.at(Look(cursor=50.0))
+    assert (then.guesses["gnc"].draws, then.guesses["gnc"].best_training_loss) == (200, 0.4)
+    assert then.guesses["gnc"].generalization_loss == [0.1, 0.2]
+    assert len(then.curve) == 2
+    assert [rule.at for rule in GuessesPane().plot(then).rules] == [1.0, pytest.approx(0.15)], "GD's loss, and the mean"
+    assert shown.at(Look(cursor=0.0)).guesses["gnc"].hits == 0
+    assert shown.at(Look(cursor=100.0)).guesses["gnc"].generalization_loss == guesses.generalization_loss
+    assert shown.at(Look()) is shown
+
+
+def test_draws_that_a_later_sampler_dropped_are_not_in_the_histogram_of_their_time() -> None:
+    guesses = Guesses(draws=300, hits=1, stage=1, generalization_loss=[0.5], log_weight=[0.0])
+    guesses.course.extend(np.array([[100, 7, 0.5], [200, 0, 0.4], [300, 1, 0.3]]))
+    assert [len(guesses.at(share).generalization_loss) for share in (0.0, 0.4, 0.7, 1.0)] == [0, 0, 0, 1]
+    assert [guesses.at(share).hits for share in (0.0, 0.4, 0.7, 1.0)] == [0, 7, 0, 1]
+
+
 def test_matrices_follow_the_cursor_and_ratings_come_in_their_own_units() -> None:
     settings = PointSettings()
     problem = settings.problem.model_copy(update={"rows": 2, "columns": 2})
@@ -189,20 +217,64 @@ def test_a_run_of_which_nothing_is_stored_yet_can_be_looked_at(tmp_path: object)
     ("encoding", "expected"), [("UTF-8", "braille"), ("utf8", "braille"), ("ANSI_X3.4-1968", "ascii")]
 )
 def test_a_locale_without_utf_8_gets_ascii(encoding: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    canvas_view.glyphs.cache_clear()
-    monkeypatch.setattr(canvas_view.locale, "getpreferredencoding", lambda _: encoding)
+    monkeypatch.setattr(locale, "getencoding", lambda: encoding)
+    for cached in (canvas_view.glyphs, knows_unicode):
+        cached.cache_clear()
     assert canvas_view.glyphs().value == expected
-    canvas_view.glyphs.cache_clear()
+    for cached in (canvas_view.glyphs, knows_unicode):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("╭─┬╴│╯ ━ ▁█", "+-+-|+ - ##"),
+        ("‖W‖ ≤ 10⁻⁴ · ⟨u, u*⟩ · Wᵀ", "|W| < 10-4 . <u, u*> . WT"),
+        ("ε σ Σ η → ✓ ● …", "e s S e > v * ."),
+        ("naïve k̂ 中文 ⠿", "naive k ???? ?"),
+        ("\x1b[31mplain", "\x1b[31mplain"),
+    ],
+)
+def test_what_a_terminal_of_ascii_is_sent_takes_the_same_cells(text: str, plain: str) -> None:
+    assert in_ascii(text) == plain
+    assert cell_len(plain) == cell_len(text)
+
+
+def test_on_sixteen_colours_every_role_is_one_of_them_and_methods_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roles, "few_colors", lambda: True)
+    for dark in (False, True):
+        told_apart = [*("gd", "prior", "gnc", "nuclear"), "label", "mark"]
+        series = [f"series-{index}" for index in range(6)]
+        for group in (told_apart, series):
+            sent = [Color.parse(color(role, dark)).downgrade(ColorSystem.STANDARD).number for role in group]
+            assert len(set(sent)) == len(group)
+        for role in roles._ON_DARK:
+            assert tuple(bytes.fromhex(color(role, dark)[1:])) in STANDARD_PALETTE._colors
+
+
+def _luminance(text: str) -> float:
+    """Relative luminance [WCAG 2]."""
+    shares = (value / 255 for value in bytes.fromhex(text[1:]))
+    red, green, blue = (each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_every_role_has_a_colour_that_stands_off_its_ground(dark: bool) -> None:
-    ground = 0x12 if dark else 0xF5
+@pytest.mark.parametrize("few", [False, True])
+def test_every_role_has_a_colour_that_can_be_read_on_its_grounds(
+    dark: bool, few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A contrast of 3, as of large letters: what they say is never told by them alone."""
+    monkeypatch.setattr(roles, "few_colors", lambda: few)
+    theme = (
+        (SIXTEEN_DARK if dark else SIXTEEN_LIGHT) if few else BUILTIN_THEMES[f"textual-{'dark' if dark else 'light'}"]
+    )
+    colors = theme.to_color_system().generate()
     names = ["gd", "prior", "gnc", "nuclear", "training", "generalization", "bad", "good", "label"]
     for role in [*names, *(f"series-{index}" for index in range(6))]:
-        red, green, blue = (int(color(role, dark)[start : start + 2], 16) for start in (1, 3, 5))
-        luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-        assert abs(luminance - ground) > 55, role
+        for ground in ("background", "panel"):
+            low, high = sorted((_luminance(color(role, dark)), _luminance(colors[ground][:7])))
+            assert (high + 0.05) / (low + 0.05) >= 3, (role, ground)
     for kind, count in (("diverging", 15), ("sequential", 16)):
         assert len({color(f"{kind}-{level}", dark) for level in range(count)}) == count
     with pytest.raises(KeyError):

@@ -18,13 +18,13 @@ from mftui.screens.presets import PresetsScreen, save, wrong_name
 from mftui.views.confirm import Confirm
 from mftui.views.help_screen import HelpScreen
 from mftui.views.preset_page import paragraphs, settings
-from mftui.views.prompt import Prompt
-from tests.lab import SIZES, explorer, no_worker, notices, to_screen, until
+from tests.lab import SIZES, answer, no_worker, notices, showing, to_screen, until
 
 at_both_sizes = pytest.mark.parametrize("size", SIZES, ids=str)
 slow = pytest.mark.slow
 ORDINARY = SIZES[1]
-MINE = 'title = "My own"\nextends = "wide-linear"\nseeds = 3\n'
+on_an_ordinary_terminal = pytest.mark.parametrize("size", [ORDINARY], ids=str)
+MINE = 'title = "My own"\nextends = "width-linear"\nseeds = 3\n'
 
 
 @pytest.fixture(autouse=True)
@@ -35,11 +35,8 @@ def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def presets_screen(size: tuple[int, int]) -> AsyncIterator[tuple[Pilot[None], PresetsScreen]]:
     """Shown, and its list read."""
-    app = explorer()
-    async with app.run_test(size=size) as pilot:
-        screen = await to_screen(pilot, "presets", PresetsScreen)
-        await until(pilot, lambda: screen.roster.rows, "the list of presets")
-        yield pilot, screen
+    async with showing("presets", PresetsScreen, size, lambda screen: screen.roster.rows) as shown:
+        yield shown
 
 
 def write_own(name: str, text: str = MINE) -> Path:
@@ -59,13 +56,6 @@ async def go_to(pilot: Pilot[None], screen: PresetsScreen, name: str) -> None:
     assert screen.current.name == name
 
 
-async def answer(pilot: Pilot[None], prompt: Prompt, text: str) -> None:
-    """Wait for the prompt, and answer it."""
-    await until(pilot, lambda: prompt.has_class("-asking"), "the prompt")
-    prompt.query_one(Input).value = text
-    await pilot.press("enter")
-
-
 # --- the user's own presets ------------------------------------------------------------------------------------------
 
 
@@ -78,9 +68,9 @@ def test_an_own_preset_is_found_by_name_everywhere() -> None:
 
 
 def test_a_shipped_preset_is_never_hidden_by_an_own_one() -> None:
-    write_own("wide-linear", "seeds = 77")
+    write_own("width-linear", "seeds = 77")
     assert preset.own() == []
-    assert preset.load("wide-linear").seeds != 77
+    assert preset.load("width-linear").seeds != 77
 
 
 def test_an_unknown_name_is_answered_with_own_names_too() -> None:
@@ -173,7 +163,7 @@ async def test_the_text_is_beside_the_list_or_behind_tab(size: tuple[int, int]) 
 
 
 @slow
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_a_regular_expression_filters_names_and_titles(size: tuple[int, int]) -> None:
     async with presets_screen(size) as (pilot, screen):
         await pilot.press("slash", *"^arora.*ing$")
@@ -187,15 +177,15 @@ async def test_a_regular_expression_filters_names_and_titles(size: tuple[int, in
 
 
 @slow
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_enter_starts_the_preset_in_explore(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     async with presets_screen(size) as (pilot, screen):
         started: list[Experiment] = []
         monkeypatch.setattr(screen.lab, "begin", started.append)
-        await go_to(pilot, screen, "deep-linear")
+        await go_to(pilot, screen, "depth-linear")
         await pilot.press("enter")
         await until(pilot, lambda: started, "the start")
-        assert started == [preset.load("deep-linear")]
+        assert started == [preset.load("depth-linear")]
         assert isinstance(pilot.app.screen, ExploreScreen)
 
 
@@ -204,28 +194,28 @@ async def test_enter_starts_the_preset_in_explore(size: tuple[int, int], monkeyp
 async def test_a_copy_is_edited_in_the_form_and_saved(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     async with presets_screen(size) as (pilot, screen):
         monkeypatch.setattr(screen.lab, "begin", lambda _: pytest.fail("nothing is to start"))
-        await go_to(pilot, screen, "deep-linear")
+        await go_to(pilot, screen, "depth-linear")
         await pilot.press("e")
         await until(pilot, lambda: isinstance(pilot.app.screen, ExploreScreen), "Explore")
         explore = pilot.app.screen
         assert isinstance(explore, ExploreScreen)
         await until(pilot, lambda: explore.form.display and explore.form.draft.over == "model.depth", "the form")
-        assert explore.form.check() == preset.load("deep-linear")
+        assert explore.form.check() == preset.load("depth-linear")
         explore.form.draft.texts["seeds"] = "5"
         await to_screen(pilot, "presets", PresetsScreen)
         await pilot.press("w")
         await until(pilot, lambda: screen.prompt.has_class("-asking"), "the prompt")
-        assert screen.prompt.query_one(Input).value == "deep-linear-mine"
-        await answer(pilot, screen.prompt, "deep/five")
+        assert screen.prompt.query_one(Input).value == "depth-linear-mine"
+        await answer(pilot, screen, "deep/five")
         assert screen.prompt.has_class("-wrong")
-        await answer(pilot, screen.prompt, "deep-five")
+        await answer(pilot, screen, "deep-five")
         await until(pilot, lambda: "deep-five" in names(screen), "the saved preset")
         assert screen.current is not None
         assert screen.current.name == "deep-five"
         assert preset.load("deep-five").seeds == 5
         explore.form.draft.texts["seeds"] = "6"
         await pilot.press("w")
-        await answer(pilot, screen.prompt, "deep-five")
+        await answer(pilot, screen, "deep-five")
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm), "the question")
         await pilot.press("n")
         await until(pilot, lambda: pilot.app.screen is screen, "the list")
@@ -236,7 +226,7 @@ async def test_a_copy_is_edited_in_the_form_and_saved(size: tuple[int, int], mon
 
 
 @slow
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_a_preset_is_exported_and_replaces_a_file_only_after_a_yes(size: tuple[int, int], tmp_path: Path) -> None:
     async with presets_screen(size) as (pilot, screen):
         await go_to(pilot, screen, "arora-2019-completion-1e-4")
@@ -247,24 +237,24 @@ async def test_a_preset_is_exported_and_replaces_a_file_only_after_a_yes(size: t
         assert not screen.prompt.has_class("-asking")
         for target in (tmp_path, tmp_path / "other.toml"):
             await pilot.press("x")
-            await answer(pilot, screen.prompt, str(target))
+            await answer(pilot, screen, str(target))
         files = [tmp_path / "arora-2019-completion-1e-4.toml", tmp_path / "other.toml"]
         await until(pilot, lambda: all(file.exists() for file in files), "the files")
         assert "extends" not in files[0].read_text()
         assert preset.load(files[1]).points == preset.load("arora-2019-completion-1e-4").points
         files[1].write_text("")
         await pilot.press("x")
-        await answer(pilot, screen.prompt, str(files[1]))
+        await answer(pilot, screen, str(files[1]))
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm), "the question")
         await pilot.press("y")
         await until(pilot, lambda: files[1].read_text(), "the file again")
         await pilot.press("x")
-        await answer(pilot, screen.prompt, str(tmp_path / "no" / "folder.toml"))
+        await answer(pilot, screen, str(tmp_path / "no" / "folder.toml"))
         await until(pilot, lambda: any("No such file" in each for each in notices(screen.lab)), "why not")
 
 
 @slow
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_an_own_preset_is_deleted_after_a_yes_and_a_shipped_one_stays(size: tuple[int, int]) -> None:
     path = write_own("mine")
     async with presets_screen(size) as (pilot, screen):
@@ -282,7 +272,7 @@ async def test_an_own_preset_is_deleted_after_a_yes_and_a_shipped_one_stays(size
 
 
 @slow
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_help_names_every_key(size: tuple[int, int]) -> None:
     async with presets_screen(size) as (pilot, _):
         await pilot.press("question_mark")
@@ -298,5 +288,5 @@ async def test_an_own_folder_that_can_not_be_written_is_an_error_shown(monkeypat
         preset.own_directory().parent.mkdir(parents=True, exist_ok=True)
         preset.own_directory().touch()
         await pilot.press("w")
-        await answer(pilot, screen.prompt, "mine")
+        await answer(pilot, screen, "mine")
         await until(pilot, lambda: any(os.strerror(17) in each for each in notices(screen.lab)), "why not")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.home import home_directory
 from engine.runs import catalog, lock, queue
-from engine.runs.catalog import home_directory
 from engine.runs.control import ask
 from engine.runs.directory import RunDirectory
 from engine.runs.launch import start_worker

@@ -18,7 +18,8 @@ from engine.runs import catalog
 from engine.runs.catalog import State, is_alive, runs_directory, state
 from engine.runs.directory import RunDirectory
 from engine.spec import preset
-from mftui.cli.listing import Column, format_age, format_size, lines, printable
+from mftui.cli.listing import Column, lines
+from mftui.plain import format_age, format_size, printable
 from tests.commands import CLI, Command, Ended, in_a_process, terminal, tiny
 from tests.runs import CEILING_SECONDS, LONG, wait_until
 

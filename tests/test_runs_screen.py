@@ -20,7 +20,10 @@ from engine.runs.catalog import History, RunError, is_alive, runs_directory
 from engine.runs.directory import RunDirectory
 from engine.runs.files import from_json
 from engine.spec import preset
-from mftui.export import export_run
+from mftui.canvas import Plot
+from mftui.export.contents import Contents
+from mftui.export.formats import run_files
+from mftui.live import LiveRun
 from mftui.screens.base import LabScreen
 from mftui.screens.explore import ExploreScreen
 from mftui.screens.runs import COLUMNS, RunsScreen
@@ -30,13 +33,14 @@ from mftui.views.diff import DiffScreen, differences
 from mftui.views.help_screen import HelpScreen
 from mftui.views.overlay import Overlaid, OverlayLook, OverlayPane
 from mftui.views.roster import LEAD, Column, Roster, Row, cut
-from tests.lab import SIZES, explorer, finished_run, no_worker, notices, to_screen, until
+from tests.lab import SIZES, answer, explorer, finished_run, no_worker, notices, showing, to_screen, until
 from tests.runs import make_run, wait_until
 
 pytestmark = pytest.mark.slow
 
 at_both_sizes = pytest.mark.parametrize("size", SIZES, ids=str)
 ORDINARY = SIZES[1]
+on_an_ordinary_terminal = pytest.mark.parametrize("size", [ORDINARY], ids=str)
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +62,8 @@ def _no_worker(monkeypatch: pytest.MonkeyPatch, _own_runs_directory: None, _fini
 @asynccontextmanager
 async def runs_screen(size: tuple[int, int]) -> AsyncIterator[tuple[Pilot[None], RunsScreen]]:
     """Shown, and its list read."""
-    app = explorer()
-    async with app.run_test(size=size) as pilot:
-        screen = await to_screen(pilot, "runs", RunsScreen)
-        await until(pilot, lambda: len(screen.roster.rows) == 3 and screen._overlaid, "the list of runs")
-        yield pilot, screen
+    async with showing("runs", RunsScreen, size, lambda it: len(it.roster.rows) == 3 and it._overlaid) as shown:
+        yield shown
 
 
 def names(screen: RunsScreen) -> list[str]:
@@ -73,13 +74,6 @@ async def go_to(pilot: Pilot[None], screen: RunsScreen, name: str) -> None:
     await pilot.press("home", *["down"] * names(screen).index(name))
     assert screen.current is not None
     assert screen.current.name == name
-
-
-async def answer(pilot: Pilot[None], screen: RunsScreen, text: str) -> None:
-    """Wait for the prompt, and answer it."""
-    await until(pilot, lambda: screen.prompt.has_class("-asking"), "the prompt")
-    screen.prompt.query_one(Input).value = text
-    await pilot.press("enter")
 
 
 @contextmanager
@@ -119,7 +113,7 @@ async def test_runs_are_listed_the_latest_first_and_a_new_one_comes_in_by_itself
         assert screen.current.name == "wide", "the cursor stays with its run"
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_the_cursor_moves_by_arrows_letters_and_to_both_ends(size: tuple[int, int]) -> None:
     async with runs_screen(size) as (pilot, screen):
         for keys, place in (
@@ -130,7 +124,7 @@ async def test_the_cursor_moves_by_arrows_letters_and_to_both_ends(size: tuple[i
             assert screen.roster.cursor == place
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_a_regular_expression_filters_while_it_is_typed(size: tuple[int, int]) -> None:
     async with runs_screen(size) as (pilot, screen):
         await pilot.press("slash", *"^NARR")
@@ -153,7 +147,7 @@ async def test_a_regular_expression_filters_while_it_is_typed(size: tuple[int, i
         assert "no run matches" in text_of(screen.roster)
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_o_and_a_click_on_a_title_sort(size: tuple[int, int]) -> None:
     async with runs_screen(size) as (pilot, screen):
         await pilot.press("O")
@@ -240,7 +234,7 @@ async def test_tab_shows_the_plots_alone_and_v_goes_through_them(size: tuple[int
         await until(pilot, lambda: screen.roster.display, "the list")
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_axes_trials_and_readings_change_by_key(size: tuple[int, int]) -> None:
     async with runs_screen(size) as (pilot, screen):
         await go_to(pilot, screen, "wide")
@@ -286,10 +280,23 @@ async def test_a_run_without_gradient_descent_says_so() -> None:
         assert screen.overlay.panes[0]._said == "no gradient descent"
 
 
+async def test_a_run_without_gradient_descent_has_lines_at_its_other_methods_medians() -> None:
+    run = finished_run("guessing", 'methods=["prior", "gnc"]', "model.width=3")
+    async with showing("runs", RunsScreen, ORDINARY, lambda it: it._overlaid and it._overlaid[0].curve.others) as shown:
+        panes, document = shown[1].overlay.panes, from_json((run.path / "results.json").read_bytes())
+        medians = {row["method"]: row["generalization_loss"][1] for row in document["summary"]}
+        drawing = panes[1].canvas.drawing
+        assert isinstance(drawing, Plot)
+        assert [rule.at for rule in drawing.rules] == [medians["prior"], medians["gnc"]]
+        assert [rule.name for rule in drawing.rules] == ["width 3 Prior", "width 3 G&C"]
+        assert panes[1]._said.startswith("no gradient descent; median L_gen Prior")
+        assert panes[2].canvas.drawing.rules == ()  # type: ignore[union-attr]
+
+
 # --- a run -----------------------------------------------------------------------------------------------------------
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_enter_shows_the_run_in_explore(size: tuple[int, int]) -> None:
     async with runs_screen(size) as (pilot, screen):
         await go_to(pilot, screen, "wide")
@@ -301,7 +308,30 @@ async def test_enter_shows_the_run_in_explore(size: tuple[int, int]) -> None:
         assert session.live.state == "finished"
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
+async def test_a_run_at_work_that_was_started_here_is_left_only_after_a_yes(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with runs_screen(size) as (pilot, screen):
+        session, ours, asked = screen.lab.session, LiveRun(make_run(tmp_path / "ours")), list[str]()
+        for name, stand_in in (("poll", lambda: False), ("ask", lambda kind, _: asked.append(kind)), ("wait", bool)):
+            monkeypatch.setattr(ours, name, stand_in)
+        session.live, session.ours = ours, True
+        await go_to(pilot, screen, "wide")
+        for key in ("n", "y"):
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Confirm), "the question")
+            assert session.live is ours
+            await pilot.press(key)
+            await until(pilot, lambda: not isinstance(pilot.app.screen, Confirm), "its end")
+        await until(pilot, lambda: session.live is not ours, "the other run")
+        assert asked == ["stop"]
+        await to_screen(pilot, "runs", RunsScreen)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ExploreScreen), "no question: nothing would be stopped")
+
+
+@on_an_ordinary_terminal
 async def test_u_resumes_but_not_what_is_finished(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     async with runs_screen(size) as (pilot, screen):
         await pilot.press("u")
@@ -316,7 +346,7 @@ async def test_u_resumes_but_not_what_is_finished(size: tuple[int, int], monkeyp
         assert isinstance(pilot.app.screen, ExploreScreen)
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_a_run_at_work_is_asked_to_pause_and_stop_and_neither_resumed_nor_deleted(size: tuple[int, int]) -> None:
     run = make_run(runs_directory() / "busy")
     (runs_directory() / "busy.toml").unlink()
@@ -387,7 +417,7 @@ async def test_the_run_that_explore_shows_can_be_renamed_and_deleted() -> None:
         await pilot.pause(0.5)
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_a_note_is_written_and_emptied(size: tuple[int, int]) -> None:
     async with runs_screen(size) as (pilot, screen):
         await pilot.press("N")
@@ -399,7 +429,7 @@ async def test_a_note_is_written_and_emptied(size: tuple[int, int]) -> None:
         await until(pilot, lambda: catalog.note(runs_directory() / "gentle") == "", "no note")
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_a_run_is_deleted_only_after_a_yes(size: tuple[int, int]) -> None:
     async with runs_screen(size) as (pilot, screen):
         for no in ("escape", "n", "enter"):
@@ -419,7 +449,7 @@ async def test_a_run_is_deleted_only_after_a_yes(size: tuple[int, int]) -> None:
         assert not (runs_directory() / "gentle").exists()
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_two_marked_runs_are_compared(size: tuple[int, int]) -> None:
     async with runs_screen(size) as (pilot, screen):
         await pilot.press("d")
@@ -446,7 +476,7 @@ def test_only_what_differs_is_told_and_defaults_count() -> None:
     assert differences(one, one) == []
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_preset_and_results_are_exported_and_replaced_only_after_a_yes(
     size: tuple[int, int], tmp_path: Path
 ) -> None:
@@ -458,17 +488,17 @@ async def test_preset_and_results_are_exported_and_replaced_only_after_a_yes(
         assert screen.prompt.query_one(Input).value == str(Path.cwd())
         await pilot.press("escape", "e")
         await answer(pilot, screen, str(folder))
-        await until(pilot, lambda: (folder / "results.csv").exists(), "the files")
+        await until(pilot, lambda: (folder / "wide-results.csv").exists(), "the files")
         experiment = RunDirectory.open(runs_directory() / "wide").experiment
         again = preset.load(folder / "wide.toml")
         assert (again.points, again.seeds, again.methods) == (experiment.points, experiment.seeds, experiment.methods)
-        (folder / "results.csv").write_text("mine")
+        (folder / "wide-results.csv").write_text("mine")
         await pilot.press("e")
         await answer(pilot, screen, str(folder))
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm), "the question")
         await pilot.press("n")
         await until(pilot, lambda: pilot.app.screen is screen, "the list")
-        assert (folder / "results.csv").read_text() == "mine"
+        assert (folder / "wide-results.csv").read_text() == "mine"
         (tmp_path / "file").touch()
         await pilot.press("e")
         await answer(pilot, screen, str(tmp_path / "file" / "folder"))
@@ -477,8 +507,8 @@ async def test_preset_and_results_are_exported_and_replaced_only_after_a_yes(
 
 def test_results_as_csv_are_those_of_the_run(tmp_path: Path) -> None:
     run = RunDirectory.open(runs_directory() / "wide")
-    _, results = export_run(run, tmp_path / "out")
-    rows = list(csv.DictReader(io.StringIO(results.read_text())))
+    results = run_files(Contents(run))["wide-results.csv"]
+    rows = list(csv.DictReader(io.StringIO(results.decode())))
     trials = from_json((run.path / "results.json").read_bytes())["trials"]
     assert len(rows) == len(trials) == 12
     for row, trial in zip(rows, trials, strict=True):
@@ -488,13 +518,12 @@ def test_results_as_csv_are_those_of_the_run(tmp_path: Path) -> None:
         assert row["generalization_loss"] == str(trial["generalization_loss"])
         hits = trial["guesses"]["hits"] if trial["guesses"] else ""
         assert row["hits"] == str(hits)
-    assert results.stat().st_mode & 0o777 == 0o600
 
 
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 
-@at_both_sizes
+@on_an_ordinary_terminal
 async def test_help_names_every_key(size: tuple[int, int]) -> None:
     async with runs_screen(size) as (pilot, _):
         await pilot.press("question_mark")

@@ -7,8 +7,8 @@ import io
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -216,6 +216,16 @@ async def opened(app: Explorer, pilot: Pilot[None]) -> SweepScreen:
     return screen
 
 
+@asynccontextmanager
+async def sweep_screen(
+    live: LiveRun, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> AsyncIterator[tuple[Pilot[None], SweepScreen]]:
+    """On this run."""
+    with app_with(live, monkeypatch) as app:
+        async with app.run_test(size=size) as pilot:
+            yield pilot, await opened(app, pilot)
+
+
 def text_of(screen: SweepScreen) -> str:
     """What can be seen."""
     strips = screen._compositor.render_strips()
@@ -250,86 +260,78 @@ async def test_the_cursor_chooses_a_point_and_enter_opens_it_on_the_first_screen
 async def test_the_theorem_is_shown_on_demand_and_its_threshold_moves_by_a_bin(
     text: str, title: str, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with app_with(made_up(parse(text, "made-up"), tmp_path), monkeypatch) as app:
-        async with app.run_test(size=size) as pilot:
-            screen = await opened(app, pilot)
-            assert not screen.theorem.display
-            await pilot.press("plus", "T")
-            await pilot.pause()
-            assert screen.theorem.display
-            assert screen.figure.display == (size == WIDE)
-            assert title in text_of(screen)
-            before = screen.measured
-            assert before is not None
-            await pilot.press("plus", "plus", "minus", "equals_sign")
-            after = screen.measured
-            assert after is not None
-            assert after.edge == before.edge + 2
-            screen.action_threshold(-100)
-            assert screen.measured is not None
-            assert screen.measured.edge == 1
-            await pilot.press("T")
-            await pilot.pause()
-            assert not screen.theorem.display
-            assert screen.figure.display
+    async with sweep_screen(made_up(parse(text, "made-up"), tmp_path), monkeypatch, size) as (pilot, screen):
+        assert not screen.theorem.display
+        await pilot.press("plus", "T")
+        await pilot.pause()
+        assert screen.theorem.display
+        assert screen.figure.display == (size == WIDE)
+        assert title in text_of(screen)
+        before = screen.measured
+        assert before is not None
+        await pilot.press("plus", "plus", "minus", "equals_sign")
+        after = screen.measured
+        assert after is not None
+        assert after.edge == before.edge + 2
+        screen.action_threshold(-100)
+        assert screen.measured is not None
+        assert screen.measured.edge == 1
+        await pilot.press("T")
+        await pilot.pause()
+        assert not screen.theorem.display
+        assert screen.figure.display
 
 
 @pytest.mark.parametrize("size", [WIDE, SMALL])
 async def test_y_goes_between_log_and_linear_for_the_chosen_figure(
     size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with app_with(made_up(parse(SWEEP, "made-up"), tmp_path), monkeypatch) as app:
-        async with app.run_test(size=size) as pilot:
-            screen = await opened(app, pilot)
-            await pilot.press("y")
-            await pilot.pause()
-            assert not screen.figure.log_y
-            assert "linear" in text_of(screen)
-            await pilot.press("y", "T", *(["tab"] if size == WIDE else []), "y")
-            assert (screen.figure.log_y, screen.theorem.log_y) == (True, False)
-            await pilot.pause()
-            assert "y: linear" in text_of(screen)
+    async with sweep_screen(made_up(parse(SWEEP, "made-up"), tmp_path), monkeypatch, size) as (pilot, screen):
+        await pilot.press("y")
+        await pilot.pause()
+        assert not screen.figure.log_y
+        assert "linear" in text_of(screen)
+        await pilot.press("y", "T", *(["tab"] if size == WIDE else []), "y")
+        assert (screen.figure.log_y, screen.theorem.log_y) == (True, False)
+        await pilot.pause()
+        assert "y: linear" in text_of(screen)
 
 
 async def test_tab_goes_through_figure_and_table_where_there_is_room_for_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with app_with(made_up(parse(SWEEP, "made-up"), tmp_path), monkeypatch) as app:
-        async with app.run_test(size=SMALL) as pilot:
-            screen = await opened(app, pilot)
-            seen = []
-            for press in ("", "tab", "tab", "T", "tab", "tab", "shift+tab"):
-                if press:
-                    await pilot.press(press)
-                await pilot.pause()
-                shown = (screen.figure, screen.theorem, screen.table)
-                seen.append("".join(n for n, w in zip("ftr", shown, strict=True) if w.display and w.region))
-            assert seen == ["f", "r", "f", "t", "r", "f", "r"]
-            await pilot.press("end")
+    async with sweep_screen(made_up(parse(SWEEP, "made-up"), tmp_path), monkeypatch, SMALL) as (pilot, screen):
+        seen = []
+        for press in ("", "tab", "tab", "T", "tab", "tab", "shift+tab"):
+            if press:
+                await pilot.press(press)
             await pilot.pause()
-            assert "▸  40" in text_of(screen)
-            for size in (WIDE, (20, 5), (1, 1), (110, 30), (109, 24), SMALL):
-                await pilot.resize_terminal(*size)
-                await pilot.pause()
-            assert "▸  40" in text_of(screen)
+            shown = (screen.figure, screen.theorem, screen.table)
+            seen.append("".join(n for n, w in zip("ftr", shown, strict=True) if w.display and w.region))
+        assert seen == ["f", "r", "f", "t", "r", "f", "r"]
+        await pilot.press("end")
+        await pilot.pause()
+        assert "▸  40" in text_of(screen)
+        for size in (WIDE, (20, 5), (1, 1), (110, 30), (109, 24), SMALL):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+        assert "▸  40" in text_of(screen)
 
 
 async def test_a_click_chooses_the_point_under_it_in_either_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with app_with(made_up(parse(DEPTHS, "made-up"), tmp_path), monkeypatch) as app:
-        async with app.run_test(size=WIDE) as pilot:
-            screen = await opened(app, pilot)
-            await pilot.press("T")
+    async with sweep_screen(made_up(parse(DEPTHS, "made-up"), tmp_path), monkeypatch, WIDE) as (pilot, screen):
+        await pilot.press("T")
+        await pilot.pause()
+        for pane, place in ((screen.figure, 4.0), (screen.theorem, 1 / 3)):
+            canvas = pane.query_one(CanvasView)
+            placed_plot = layout(canvas.drawing, *canvas.size)  # type: ignore[arg-type]
+            column = placed_plot.column(canvas.drawing.x, place)  # type: ignore[union-attr]
+            assert column is not None
+            await pilot.click(canvas, offset=(column, 3))
             await pilot.pause()
-            for pane, place in ((screen.figure, 4.0), (screen.theorem, 1 / 3)):
-                canvas = pane.query_one(CanvasView)
-                placed_plot = layout(canvas.drawing, *canvas.size)  # type: ignore[arg-type]
-                column = placed_plot.column(canvas.drawing.x, place)  # type: ignore[union-attr]
-                assert column is not None
-                await pilot.click(canvas, offset=(column, 3))
-                await pilot.pause()
-                assert screen.selected == {4.0: 2}.get(place, 1)
+            assert screen.selected == {4.0: 2}.get(place, 1)
 
 
 @pytest.mark.parametrize("size", [WIDE, SMALL])
@@ -338,16 +340,14 @@ async def test_a_single_point_has_a_table_and_a_hint_instead_of_a_figure(
 ) -> None:
     live = made_up(parse("seeds = 2", "alone"), tmp_path)
     live.results = [trained(0, 0, 1e-3), trained(0, 1, 2e-3)]
-    with app_with(live, monkeypatch) as app:
-        async with app.run_test(size=size) as pilot:
-            screen = await opened(app, pilot)
-            seen = text_of(screen)
-            assert "not a sweep" in seen
-            assert "0.0015" in seen
-            assert "over model.width: quick-start" in " ".join(seen.replace("│", " ").split())
-            await pilot.press("right", "left", "home", "end", "y", "tab", "shift+tab", "plus", "minus", "T")
-            assert not screen.theory
-            assert not screen.figure.region
+    async with sweep_screen(live, monkeypatch, size) as (pilot, screen):
+        seen = text_of(screen)
+        assert "not a sweep" in seen
+        assert "0.0015" in seen
+        assert "over model.width: " in " ".join(seen.replace("│", " ").split())
+        await pilot.press("right", "left", "home", "end", "y", "tab", "shift+tab", "plus", "minus", "T")
+        assert not screen.theory
+        assert not screen.figure.region
 
 
 async def test_a_sweep_without_a_theorem_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

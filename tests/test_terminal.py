@@ -130,6 +130,19 @@ def test_the_run_goes_on_when_its_terminal_is_killed(terminal: Tmux) -> None:
     wait_until(lambda: catalog.last_sign(entry.path) > sign, "more rows")
 
 
+@pytest.mark.parametrize("terminal", [(80, 24)], indirect=True, ids=["80x24"])
+def test_a_console_of_ascii_and_sixteen_colours_is_sent_nothing_else(terminal: Tmux) -> None:
+    terminal.run(f"clear; env -u COLORTERM LC_ALL=C TERM=linux {MFTUI} explore quick-start {LASTING}")
+    terminal.shows(r"\* running")
+    terminal.shows(r"\+- singular values of W")
+    assert terminal.screen.isascii()
+    codes = re.findall(r"\x1b\[([\d;]*)m", terminal.tmux("capture-pane", "-e", "-p", "-t", "lab"))
+    assert not [code for code in codes if re.search(r"[34]8;", code)], "colours by number or by red, green and blue"
+    assert any(re.search(r"\b9[0-7]\b", code) for code in codes)
+    terminal.press("q")
+    terminal.shows(r"go on with: mftui resume")
+
+
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[list[str]]:
     """The words of an ssh command to a server of our own on the loopback."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 
@@ -20,7 +20,8 @@ from mftui.screens.tour import PANES, TourScreen
 from mftui.tour import EMPHASIS, Page, layout, page_of, pages
 from mftui.tour import parse as parse_page
 from tests.commands import Command
-from tests.runs import CEILING_SECONDS, follow_to_end
+from tests.lab import until
+from tests.runs import follow_to_end
 
 PAGES = [pytest.param(page, id=page.preset) for page in pages()]
 on_workers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -87,7 +88,7 @@ def test_a_term_set_apart_may_go_over_a_lines_end_and_w_star_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "number"), [("tour-wide", 5), ("wide-linear", 5), ("deep-linear", 6), ("film-ratings", 2)]
+    ("preset", "number"), [("tour-wide", 5), ("width-linear", 5), ("depth-linear", 6), ("film-ratings", 2)]
 )
 def test_a_preset_of_the_paper_is_explained_by_the_page_on_its_subject(preset: str, number: int) -> None:
     page = page_of(preset)
@@ -194,19 +195,21 @@ def test_page_7_at_width_40_a_better_fit_does_not_bring_guess_and_check_nearer(t
 # --- the screen ------------------------------------------------------------------------------------------------------
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + CEILING_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        await pilot.pause(0.02)
-
-
 async def opened(pilot: Pilot[None]) -> TourScreen:
     await pilot.press("5")
     await until(pilot, lambda: isinstance(pilot.app.screen, TourScreen) and pilot.app.screen.live, "the first page")
     screen = pilot.app.screen
     assert isinstance(screen, TourScreen)
     return screen
+
+
+@asynccontextmanager
+async def tour(size: tuple[int, int]) -> AsyncIterator[tuple[Pilot[None], TourScreen]]:
+    """On its first page; what is at work in the end is stopped."""
+    app = Explorer(load("quick-start"), "cpu")
+    async with app.run_test(size=size) as pilot:
+        yield pilot, await opened(pilot)
+        await app.action_quit()
 
 
 def seen(app: Explorer) -> str:
@@ -216,40 +219,32 @@ def seen(app: Explorer) -> str:
 
 @pytest.mark.slow
 @on_workers
-@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
-async def test_every_page_is_turned_to_and_its_preset_starts(size: tuple[int, int]) -> None:
-    app = Explorer(load("quick-start"), "cpu")
-    async with app.run_test(size=size) as pilot:
-        screen = await opened(pilot)
+async def test_every_page_is_turned_to_and_its_preset_starts() -> None:
+    async with tour((80, 24)) as (pilot, screen):
         for page in pages():
             if page.number > 1:
                 await pilot.press("n" if page.number % 2 else "right")
             await until(pilot, lambda page=page: screen.live is not None and screen.page is page, page.preset)
             assert screen.live is not None
             assert screen.live.experiment.name == page.preset
-            await until(pilot, lambda page=page: f"{page.number}/7 · {page.title}" in seen(app), page.title)
-            narrow = size[0] < 110
-            assert screen.query_one("#beside").display is not narrow
-            if narrow:
-                await pilot.press("tab")
-                await until(pilot, lambda: screen.query_one("#beside").display, "the panes")
-                assert not screen.query_one("#page").display
-                await pilot.press("tab")
+            await until(pilot, lambda page=page: f"{page.number}/7 · {page.title}" in seen(screen.lab), page.title)
+            assert not screen.query_one("#beside").display
+            await pilot.press("tab")
+            await until(pilot, lambda: screen.query_one("#beside").display, "the panes")
+            assert not screen.query_one("#page").display
+            await pilot.press("tab")
         await pilot.press("n")
         assert screen.number == 7
         await pilot.press("p")
         assert screen.number == 6
         await pilot.press("home")
         assert screen.number == 1
-        await app.action_quit()
 
 
 @pytest.mark.slow
 @on_workers
 async def test_the_place_in_a_page_is_kept_over_pages_and_screens() -> None:
-    app = Explorer(load("quick-start"), "cpu")
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot)
+    async with tour((80, 24)) as (pilot, screen):
         scroll = screen.query_one("#page")
         await pilot.press("j", "j", "j")
         await until(pilot, lambda: scroll.scroll_y == 3, "three lines down")
@@ -258,33 +253,29 @@ async def test_the_place_in_a_page_is_kept_over_pages_and_screens() -> None:
         await pilot.press("p")
         await until(pilot, lambda: scroll.scroll_y == 3, "the old place")
         await pilot.press("1")
-        await until(pilot, lambda: app.screen is not screen, "Explore")
+        await until(pilot, lambda: screen.app.screen is not screen, "Explore")
         await pilot.press("5")
-        await until(pilot, lambda: app.screen is screen, "the tour")
+        await until(pilot, lambda: screen.app.screen is screen, "the tour")
         assert (screen.number, scroll.scroll_y) == (1, 3)
-        await app.action_quit()
 
 
 @pytest.mark.slow
 @on_workers
 async def test_points_are_chosen_the_run_is_repeated_and_handed_over_to_explore() -> None:
-    app = Explorer(load("quick-start"), "cpu")
-    async with app.run_test(size=(160, 45)) as pilot:
-        screen = await opened(pilot)
+    async with tour((160, 45)) as (pilot, screen):
         await pilot.press("n")
         await until(pilot, lambda: screen.live is not None and screen.live.state == "finished", "the end of the run")
-        await until(pilot, lambda: "2.97" in seen(app), "the recovered ratings")
+        await until(pilot, lambda: "2.97" in seen(screen.lab), "the recovered ratings")
         await pilot.press("left_square_bracket")
-        await until(pilot, lambda: "· depth 1" in seen(app), "depth 1")
+        await until(pilot, lambda: "· depth 1" in seen(screen.lab), "depth 1")
         assert screen.live is not None
         first = screen.live.run.name
         await pilot.press("r")
         await until(pilot, lambda: screen.live is not None and screen.live.run.name != first, "another run")
         await pilot.press("enter")
-        await until(pilot, lambda: app.screen is not screen and app.lab_screen is not None, "Explore")
-        form = app.screen.form  # type: ignore[attr-defined]
+        await until(pilot, lambda: screen.app.screen is not screen and screen.lab.lab_screen is not None, "Explore")
+        form = screen.app.screen.form  # type: ignore[attr-defined]
         await until(pilot, lambda: form.check() is not None and form.check().name == "tour-ratings", "its form")
-        await app.action_quit()
 
 
 @pytest.mark.slow
@@ -328,7 +319,7 @@ def test_a_preset_with_a_page_is_explained_by_its_about_and_that_page(page: Page
 
 
 def test_the_numbers_of_another_preset_are_said_to_be_so(mftui: Command) -> None:
-    assert "(the numbers in it are those of tour-wide)" in mftui("explain", "wide-linear").stdout
+    assert "(the numbers in it are those of tour-wide)" in mftui("explain", "width-linear").stdout
     assert "(the numbers in it" not in mftui("explain", "tour-wide").stdout
 
 

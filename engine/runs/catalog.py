@@ -6,13 +6,13 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.home import home_directory as home_directory
+from engine.home import home_directory
 from engine.runs import jobs, lock
 from engine.runs.files import from_json, to_json, write_atomically
 
@@ -148,6 +148,7 @@ def look(path: Path) -> Entry | None:
     """One run's entry; None if its run.json can't be read."""
     try:
         about = from_json((path / "run.json").read_bytes())
+        events = _last_events(path)
         created = about.get("created")
         if not isinstance(created, int | float):
             created = (path / "run.json").stat().st_mtime
@@ -155,8 +156,8 @@ def look(path: Path) -> Entry | None:
             path=path,
             preset=str(about["name"]),
             title=str(about.get("title", "")),
-            device=_device(path) or str(about["device"]),
-            state=state(path),
+            device=_device(events) or str(about["device"]),
+            state=_state(path, events),
             started=float(created),
             trials=int(about.get("trials", 0)),
             finished=sum(file.read_bytes().count(b'"event": "trial"') for file in path.glob("events-*.jsonl")),
@@ -169,25 +170,30 @@ def look(path: Path) -> Entry | None:
 
 def state(path: Path) -> State:
     """What a run is doing; "interrupted" if it was at work and its worker is gone."""
+    return _state(path, _last_events(path))
+
+
+def _state(path: Path, events: Sequence[Mapping[str, Any]]) -> State:
     last: State = "interrupted"
-    for event in _last_events(path):
+    for event in events:
         last = STATE_AFTER.get(str(event.get("event")), last)
     if last in OVER:
         return last if last != "interrupted" or not is_alive(path) else "starting"
-    return last if is_alive(path) or (last == "queued" and waits_for_job(path)) else "interrupted"
+    return last if is_alive(path) or (last == "queued" and _waits_for_job(path, events)) else "interrupted"
 
 
 def waits_for_job(path: Path) -> bool:
     """Whether a run was given to a cluster, whose scheduler still has its job."""
-    events = _last_events(path)
+    return _waits_for_job(path, _last_events(path))
+
+
+def _waits_for_job(path: Path, events: Sequence[Mapping[str, Any]]) -> bool:
     return bool(events) and events[-1].get("event") == "queued" and jobs.has_job(path, events[-1])
 
 
-def _device(path: Path) -> str:
+def _device(events: Sequence[Mapping[str, Any]]) -> str:
     """Where the last attempt computes, or did; empty before it has said so."""
-    told = [
-        str(event["device"]) for event in _last_events(path) if event.get("event") == "device" and "device" in event
-    ]
+    told = [str(event["device"]) for event in events if event.get("event") == "device" and "device" in event]
     return told[-1] if told else ""
 
 

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,12 +24,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from engine.runs import catalog, control
-from engine.runs.catalog import DEAD_AFTER_SECONDS, FORMAT, RunError
+from engine.runs.catalog import DEAD_AFTER_SECONDS, RunError
 from engine.runs.directory import RunDirectory
 from engine.runs.files import StoreFullError
 from engine.runs.jobs import FOLDER
-from engine.runs.launch import start_worker
+from engine.runs.launch import refuse_if_held, start_worker
 from engine.runs.store import EventLog
+from engine.spec.preset import toml_value
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -61,10 +61,7 @@ def options(given: Sequence[str]) -> dict[str, Any]:
             raise RunError(f"--cluster-option {text}: expected KEY=VALUE, such as partition=gpu")
         if key.removeprefix("slurm_") in _REFUSED:
             raise RunError(f"--cluster-option {key}: a run is one process, and its helpers, on one node")
-        try:
-            found[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[key] = value.strip()
+        found[key] = toml_value(value, str)
     return found
 
 
@@ -76,10 +73,7 @@ def submit(run: RunDirectory, cluster: str, given: Mapping[str, Any] | None = No
     """
     if cluster not in CLUSTERS:
         raise RunError(f"--cluster: expected {' or '.join(CLUSTERS)}, got {cluster!r}")
-    if run.format != FORMAT:
-        raise RunError(f"{run.name}: was made by an earlier version and can be looked at, not gone on with")
-    if run.is_alive():
-        raise RunError(f"{run.name}: already running")
+    refuse_if_held(run)
     if "%" in str(run.path):
         raise RunError(f"{run.path}: expected a path without %, which SLURM and submitit replace")
     try:

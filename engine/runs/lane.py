@@ -18,19 +18,19 @@ from engine.descent.learning_rate import LearningRates
 from engine.descent.observer import Mark, Observed
 from engine.descent.prediction import Course
 from engine.descent.theory import Comparison
-from engine.events import MOST_SHOWN_ENTRIES, Event, Finished, PosteriorSample, Recovered, Rows
+from engine.events import Event, Finished, PosteriorSample, Recovered, Rows, shown_entries
 from engine.nuclear import MinimumNuclearNorm
 from engine.problems.problem import Problem, make_problem, observed_entries, ratings_tables
 from engine.results import TrialResult, trial_of
 from engine.runs.checkpoints import Checkpoint, Checkpoints
 from engine.runs.directory import RunDirectory
-from engine.runs.store import Writer, events_of_unit, rows_in_store
+from engine.runs.store import Writer, rows_in_store
 from engine.runs.units import Unit
 from engine.samplers.auto import AutoState
 from engine.samplers.guessing import Guessing
 from engine.samplers.interface import GuessState
 from engine.samplers.splitting import SplittingState
-from engine.spec.settings import METHODS, Method, ProblemSettings
+from engine.spec.settings import METHODS, Method, PointSettings, ProblemSettings
 
 PROGRESS_SECONDS = 0.2
 CHECKPOINT_SECONDS = 10.0
@@ -74,12 +74,21 @@ class Procedure(Protocol):
 class Lane:
     """A unit of a run, from its last checkpoint, if it has one, to its end."""
 
-    def __init__(self, run: RunDirectory, unit: Unit, device: torch.device, complain: Callable[[str], None]) -> None:
-        """Raises `StoreFullError` when the disk is full. What is amiss with old files is complained of."""
+    def __init__(
+        self,
+        run: RunDirectory,
+        unit: Unit,
+        device: torch.device,
+        complain: Callable[[str], None],
+        earlier: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """`earlier`: the events of earlier attempts. What is amiss with old files is complained of.
+
+        Raises `StoreFullError` when the disk is full.
+        """
         self.unit = unit
         self._run = run
         self._device = device
-        earlier = events_of_unit(run.path, unit.number)
         self._ended = _keys(_trials(earlier))
         self._checkpoints = Checkpoints(run.path, unit.number, STATES, device)
         last = self._checkpoints.load(complain, rows_in_store(run.path, run.tables, unit.number)) or Checkpoint(
@@ -193,29 +202,29 @@ class Lane:
 
     def _truths(self) -> None:
         """The singular values of every W*, if known."""
-        settings = self._run.experiment.points[self.unit.points[0]].problem
-        problem = _problem(settings, self.unit.seeds)
+        point = self._run.experiment.points[self.unit.points[0]]
+        problem = _problem(point.problem, self.unit.seeds)
         if problem.truth is None:
-            self._known_ratings(settings, problem)
+            self._known_ratings(point, problem)
             return
         for seed, truth in zip(self.unit.seeds, problem.truth, strict=True):
             values = torch.linalg.svdvals(truth).tolist()
-            matrix = truth.tolist() if truth.numel() <= MOST_SHOWN_ENTRIES else None
+            matrix = truth.tolist() if shown_entries(point) else None
             observed = observed_entries(problem.one(seed - self.unit.seeds[0])) if matrix else None
-            for point in self.unit.points:
+            for index in self.unit.points:
                 self._writer.event(
-                    "truth", point=point, seed=seed, singular_values=values, matrix=matrix, observed=observed
+                    "truth", point=index, seed=seed, singular_values=values, matrix=matrix, observed=observed
                 )
 
-    def _known_ratings(self, settings: ProblemSettings, problem: Problem) -> None:
+    def _known_ratings(self, point: PointSettings, problem: Problem) -> None:
         """A small table of ratings as it is to be filled in."""
-        if settings.kind != "ratings" or settings.rows * settings.columns > MOST_SHOWN_ENTRIES:
+        if point.problem.kind != "ratings" or not shown_entries(point):
             return
         for seed in self.unit.seeds:
-            nothing = torch.zeros(settings.rows, settings.columns, dtype=torch.float64)
+            nothing = torch.zeros(point.problem.rows, point.problem.columns, dtype=torch.float64)
             observed, offset = ratings_tables(problem.one(seed - self.unit.seeds[0]), nothing)
-            for point in self.unit.points:
-                self._writer.event("ratings", point=point, seed=seed, observed=observed, offset=offset[0][0])
+            for index in self.unit.points:
+                self._writer.event("ratings", point=index, seed=seed, observed=observed, offset=offset[0][0])
 
     def _progress(self, procedure: Procedure, *, force: bool = False) -> None:
         now = time.time()
@@ -247,9 +256,9 @@ def finished_trials(run: RunDirectory) -> list[TrialResult]:
     return _trials(run.reader().events())
 
 
-def is_finished(run: RunDirectory, unit: Unit) -> bool:
-    """Whether all of a unit's trials have a result."""
-    return set(unit.trials) <= _keys(_trials(events_of_unit(run.path, unit.number)))
+def is_finished(unit: Unit, events: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether all of a unit's trials have a result, by the unit's events."""
+    return set(unit.trials) <= _keys(_trials(events))
 
 
 def _trials(events: Iterable[Mapping[str, Any]]) -> list[TrialResult]:

@@ -33,13 +33,13 @@ class Spare:
 
     def start(self, run: RunDirectory) -> subprocess.Popen[bytes]:
         """Execute `run` in it, as `start_worker` does; in a fresh worker if the spare one is gone."""
-        _refuse_if_held(run)
+        refuse_if_held(run)
         forget_requests(run.path)
         orders = self._process.stdin
         try:
             assert orders is not None  # noqa: S101 (it was asked to be a pipe)
             orders.write(os.fsencode(run.path) + b"\n")
-            orders.flush()
+            orders.close()  # it was the only one
         except OSError:
             return start_worker(run)
         return self._process
@@ -57,7 +57,7 @@ def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
 
     Raises `RunError` if another process holds the run.
     """
-    _refuse_if_held(run)
+    refuse_if_held(run)
     forget_requests(run.path)
     log = os.open(run.log, APPEND, 0o600)
     try:
@@ -66,7 +66,8 @@ def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
         os.close(log)
 
 
-def _refuse_if_held(run: RunDirectory) -> None:
+def refuse_if_held(run: RunDirectory) -> None:
+    """Raises `RunError` unless the run may go on here and now: of our format, and nobody at work on it."""
     if run.format != FORMAT:
         raise RunError(
             f"{run.name}: was made by an earlier version and can be looked at, not gone on with; "

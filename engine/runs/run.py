@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 import torch
@@ -11,11 +12,14 @@ from engine.runs.control import Control
 from engine.runs.crew import Report
 from engine.runs.directory import RunDirectory
 from engine.runs.lane import Lane, is_finished
+from engine.runs.store import events_of_unit
 from engine.runs.units import Unit, units
 from engine.spec.settings import Method
 
 POLL_SECONDS = 0.02
 """how long a paused loop sleeps between two looks at requests by file; those by socket wake it"""
+TAKE_SECONDS = 1.0
+"""between two tries for units that others hold: they come free only where a process dies"""
 
 Outcome = Literal["finished", "stopped"]
 
@@ -34,6 +38,7 @@ class Loop:
         self._waiting = units(run.experiment)
         self._lanes: dict[Method, Lane] = {}
         self._told_of_pause = False
+        self._next_take = 0.0
 
     @property
     def waiting(self) -> list[Unit]:
@@ -46,12 +51,14 @@ class Loop:
 
     def take(self) -> None:
         """Take units until there is one of each method at work, or none left. Raises `StoreFullError`."""
+        self._next_take = time.monotonic() + TAKE_SECONDS
         for unit in list(self._waiting):
             if unit.method in self._lanes or not self._held.acquire(lock.unit(unit.number)):
                 continue  # whoever finishes a unit holds it until it ends
             self._waiting.remove(unit)
-            if not is_finished(self._run, unit):
-                self._lanes[unit.method] = Lane(self._run, unit, self._device, self._remark)
+            earlier = events_of_unit(self._run.path, unit.number)
+            if not is_finished(unit, earlier):
+                self._lanes[unit.method] = Lane(self._run, unit, self._device, self._remark, earlier)
 
     def work(self) -> Outcome:
         """Until nothing is left to take, or a stop is asked for. Raises `StoreFullError` when the disk is full."""
@@ -70,7 +77,9 @@ class Loop:
                 if lane.done:
                     lane.close()
                     del self._lanes[method]
-            self.take()
+                    self._next_take = 0.0
+            if time.monotonic() >= self._next_take:
+                self.take()
             if self._control.rest:
                 self._control.wait(self._control.rest)
         return "finished"

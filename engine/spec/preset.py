@@ -151,7 +151,7 @@ def _read(path: Path) -> str:
 def _parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a date that is none is no TOMLDecodeError
         raise PresetError([f"{source}: not valid TOML: {error}"]) from None
 
 
@@ -266,7 +266,7 @@ def toml_value(text: str, otherwise: Callable[[str], Any]) -> Any:
     """What a text says in TOML, right of an equals sign; what is no TOML is left to `otherwise`, stripped."""
     try:
         return tomllib.loads(f"value = {text.strip()}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a date that is none is no TOMLDecodeError
         return otherwise(text.strip())
 
 

@@ -40,7 +40,7 @@ SetOption = Annotated[
 ]
 SeedOption = Annotated[
     int | None,
-    typer.Option("--seed", min=0, help="Seed of the first trial (the same as --set problem.seed=N)."),
+    typer.Option("--seed", min=0, metavar="N", help="Seed of the first trial (the same as --set problem.seed=N)."),
 ]
 ClusterOption = Annotated[
     str | None, typer.Option("--cluster", metavar="slurm|local", help="Run as a job of a cluster (docs/cluster.md).")

@@ -98,7 +98,7 @@ def export(
 
 
 @presets.command("validate")
-def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
+def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="TOML files.")]) -> None:
     """Check preset files; exit status 2 and a line for each defect if any is wrong.
 
     Example: mftui presets validate mine.toml

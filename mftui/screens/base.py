@@ -11,6 +11,9 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
+from engine.spec.preset import Experiment
+from mftui.views.status import Status
+
 if TYPE_CHECKING:
     from mftui.app import Explorer
 
@@ -55,6 +58,26 @@ class LabScreen(Screen[None]):
     def lab(self) -> Explorer:
         """The app."""
         return cast("Explorer", self.app)
+
+    @property
+    def experiment(self) -> Experiment:
+        """Of the run on the screen; without one, what is to be started."""
+        live = self.lab.session.live
+        return live.experiment if live else self.lab.experiment
+
+    def status(self, shown: str) -> Status:
+        """The header; `shown` is what of the run is on the screen."""
+        lab, live = self.lab, self.lab.session.live
+        return Status(
+            title=self.experiment.title,
+            state="failed" if lab.error else "stopping" if lab.session.stopping else live.state if live else "starting",
+            device=live.device if live else lab.session.device,
+            shown=shown,
+            progress=live.progress if live else {},
+            message=lab.error or (live.message if live else ""),
+            dark=lab.current_theme.dark,
+            link=lab.link,
+        )
 
     def compose(self) -> ComposeResult:
         yield ScreenBar(self.mode)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -100,7 +99,6 @@ class ExploreScreen(LabScreen):
         self._layout = "overview"
         self._zoomed = False
         self._rest = 0
-        self._shown_run: Path | None = None
         self._pinned: tuple[int, int] | None = None
         """sweep point and seed chosen by key; None follows the running trial"""
 
@@ -122,7 +120,7 @@ class ExploreScreen(LabScreen):
         live = self.lab.session.live
         if self._pinned is not None:
             return self._pinned
-        return running_trial(live) if live else (0, self.lab.experiment.points[0].problem.seed)
+        return running_trial(live) if live else (0, self.experiment.points[0].problem.seed)
 
     @property
     def trial(self) -> TrialView | None:
@@ -141,7 +139,6 @@ class ExploreScreen(LabScreen):
     def show(self) -> None:
         if not self.is_mounted:
             return
-        self._notice_run()
         self._status_bar.show(self._status())
         trial, live = self.trial, self.lab.session.live
         if trial is None or live is None:
@@ -157,18 +154,10 @@ class ExploreScreen(LabScreen):
     def help_bindings(self) -> list[BindingType]:
         return [*super().help_bindings, *FieldList.BINDINGS]
 
-    def _notice_run(self) -> None:
-        """Begin anew when another run is on the screen."""
-        live = self.lab.session.live
-        if live is None or live.run.path == self._shown_run:
-            return
-        self._shown_run = live.run.path
-        self._rest = 0
-        self._pinned, self.look = None, Look(theory=self.look.theory, log_x=self.look.log_x)
-        self.take_up()
-
     def take_up(self) -> None:
-        """What was to be started is what the form's changes are measured against."""
+        """Begin anew, for something was started or opened: the form's changes are measured against it."""
+        self._rest, self._pinned = 0, None
+        self.look = Look(theory=self.look.theory, log_x=self.look.log_x)
         self.form.adopt(self.lab.experiment, self.lab.session.device)
 
     def edit(self, experiment: Experiment) -> None:
@@ -178,23 +167,13 @@ class ExploreScreen(LabScreen):
         self.call_after_refresh(self.form.focus_first)
 
     def _status(self) -> Status:
-        lab, live = self.lab, self.lab.session.live
-        experiment = live.experiment if live else lab.experiment
+        experiment = self.experiment
         point, seed = self.shown
         count, first = len(experiment.points), experiment.points[point].problem.seed
         where = f"{experiment.label(point)} ({point + 1}/{count})" if experiment.over else "single point"
         following = "following" if self._pinned is None else "g: follow the run"
         moment = "" if self.look.cursor is None else f"step {self.look.cursor:,.0f}, escape: latest · "
-        return Status(
-            title=experiment.title,
-            state="failed" if lab.error else "stopping" if lab.session.stopping else live.state if live else "starting",
-            device=live.device if live else lab.session.device,
-            shown=f"{moment}{where} · seed {seed} ({seed - first + 1}/{experiment.seeds}) · {following}",
-            progress=live.progress if live else {},
-            message=lab.error or (live.message if live else ""),
-            dark=lab.current_theme.dark,
-            link=lab.link,
-        )
+        return self.status(f"{moment}{where} · seed {seed} ({seed - first + 1}/{experiment.seeds}) · {following}")
 
     def _arrange(self) -> None:
         """Panes of the layout: all side by side where there is room, else one at a time."""
@@ -380,11 +359,10 @@ class ExploreScreen(LabScreen):
 
     def show_point(self, point: int) -> None:
         """Its first data set, until another trial is chosen."""
-        self._notice_run()
-        self._pinned = (point, self.lab.experiment.points[point].problem.seed)
+        self._pinned = (point, self.experiment.points[point].problem.seed)
 
     def action_point(self, by: int) -> None:
-        experiment = self.lab.experiment
+        experiment = self.experiment
         point, seed = self.shown
         offset = seed - experiment.points[point].problem.seed
         point = (point + by) % len(experiment.points)
@@ -392,7 +370,7 @@ class ExploreScreen(LabScreen):
         self.show()
 
     def action_seed(self, by: int) -> None:
-        experiment = self.lab.experiment
+        experiment = self.experiment
         point, seed = self.shown
         first = experiment.points[point].problem.seed
         self._pinned = (point, first + (seed - first + by) % experiment.seeds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +12,18 @@ from textual import work
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
-from textual.widgets import Static
 
 from engine.runs.files import write_atomically
 from engine.spec import preset
 from engine.spec.preset import Experiment, PresetError
-from mftui.cli.listing import printable
-from mftui.screens.base import LabScreen, key
-from mftui.screens.explore import ExploreScreen
+from mftui.export.formats import preset_files
+from mftui.export.writing import write_into
+from mftui.plain import printable
+from mftui.screens.base import key
+from mftui.screens.lists import ListScreen
 from mftui.views.confirm import Confirm
 from mftui.views.preset_page import PresetPage
-from mftui.views.prompt import Prompt
-from mftui.views.roster import Column, Roster, Row
+from mftui.views.roster import Column, Row
 
 COLUMNS = (Column("preset", least=20), Column(""), Column("what it shows", least=10))
 _LONGEST_NAME = 100
@@ -46,8 +45,9 @@ class Listed:
         return self.content.title if isinstance(self.content, Experiment) else "can't be read"
 
 
-class PresetsScreen(LabScreen):
+class PresetsScreen(ListScreen):
     mode = "presets"
+    columns = COLUMNS
     CSS = """
     PresetsScreen #summary { height: 1; padding: 0 1; background: $panel; }
     PresetsScreen #both { height: 1fr; }
@@ -78,13 +78,9 @@ class PresetsScreen(LabScreen):
         super().__init__()
         self._listed: dict[str, Listed] = {}
         self._known: dict[Path, tuple[int, Listed]] = {}
-        self._filter = ""
+        self.page = PresetPage(id="page")
 
     def body(self) -> list[Widget]:
-        self._summary = Static(id="summary", markup=False)
-        self.roster = Roster(COLUMNS, id="roster")
-        self.page = PresetPage(id="page")
-        self.prompt = Prompt()
         return [self._summary, Horizontal(self.roster, self.page, id="both"), self.prompt]
 
     def on_screen_resume(self) -> None:
@@ -106,7 +102,7 @@ class PresetsScreen(LabScreen):
 
     async def _refresh(self) -> None:
         self._listed = await asyncio.to_thread(self._read)
-        self._show_presets()
+        self.show_list()
 
     def _read(self) -> dict[str, Listed]:
         found = {}
@@ -120,17 +116,16 @@ class PresetsScreen(LabScreen):
                 found[name] = known[1]
         return found
 
-    def _show_presets(self) -> None:
+    def show_list(self) -> None:
         if not self.is_mounted:
             return
-        shown = [each for each in self._listed.values() if matches(self._filter, each)]
+        shown = [each for each in self._listed.values() if self.matches(each.name, each.title)]
         self.roster.empty = "no preset matches; escape shows all"
         self.roster.show([_row(each) for each in shown])
         own = sum(each.own for each in self._listed.values())
-        parts = [f"{len(shown)} of {len(self._listed)} presets" if self._filter else f"{len(self._listed)} presets"]
-        parts += [f"{own} your own, in {printable(str(preset.own_directory()))}"] if own else []
-        parts += [f"/{printable(self._filter)}/"] if self._filter else []
-        self._summary.update(" · ".join(parts), layout=False)
+        count = f"{len(shown)} of {len(self._listed)} presets" if self._filter else f"{len(self._listed)} presets"
+        yours = f"{own} your own, in {printable(str(preset.own_directory()))}" if own else ""
+        self.tell([count, yours, self.filter_shown])
         self.on_roster_moved()
 
     def on_roster_moved(self) -> None:
@@ -138,9 +133,6 @@ class PresetsScreen(LabScreen):
             self.page.show(current.name, str(current.path) if current.own else "shipped", current.content)
 
     # --- the list ----------------------------------------------------------------------------------------------------
-
-    def action_move(self, by: int) -> None:
-        self.roster.move(by)
 
     def action_page(self, by: int) -> None:
         self.page.scroll_relative(y=by * max(1, self.page.size.height - 1), animate=False)
@@ -155,25 +147,7 @@ class PresetsScreen(LabScreen):
         if self.has_class("-page"):
             self.remove_class("-page")
         elif self._filter:
-            self._filter = ""
-            self._show_presets()
-
-    @work(exclusive=True, group="prompt")
-    async def action_filter(self) -> None:
-        before = self._filter
-
-        def check(text: str) -> str:
-            try:
-                re.compile(text)
-            except re.error as error:
-                return f"not a regular expression: {error}"
-            self._filter = text
-            self._show_presets()
-            return ""
-
-        if await self.prompt.ask("filter", before, check) is None:
-            self._filter = before
-            self._show_presets()
+            self.filter_by("")
 
     # --- a preset ----------------------------------------------------------------------------------------------------
 
@@ -181,17 +155,17 @@ class PresetsScreen(LabScreen):
         self._with_experiment(self._start)
 
     async def _start(self, experiment: Experiment) -> None:
-        await self.app.switch_mode("explore")
-        self.lab.begin(experiment)
+        if await self.lab.may_leave():
+            await self.app.switch_mode("explore")
+            self.lab.begin(experiment)
 
     def action_edit(self) -> None:
         self._with_experiment(self._edit)
 
     async def _edit(self, experiment: Experiment) -> None:
         await self.app.switch_mode("explore")
-        if isinstance(screen := self.app.screen, ExploreScreen):
-            screen.edit(experiment)
-            self.notify("enter starts it, with what you change", title=f"{experiment.name} is in the form", timeout=4)
+        self.lab.explore.edit(experiment)
+        self.notify("enter starts it, with what you change", title=f"{experiment.name} is in the form", timeout=4)
 
     def action_export(self) -> None:
         self._with_experiment(self._export)
@@ -202,18 +176,19 @@ class PresetsScreen(LabScreen):
             return
         path = Path(given).expanduser()
         path = path / f"{experiment.name}.toml" if path.is_dir() else path
-        if await self._may_replace(path):
-            await asyncio.to_thread(write_atomically, path, preset.dump(experiment).encode())
-            self.notify(printable(str(path)), title="exported", markup=False)
+        files = await asyncio.to_thread(preset_files, experiment, path.name)
+        if await self.may_replace([path.parent / name for name in files]):
+            written = await asyncio.to_thread(write_into, path.parent, files)
+            self.notify("\n".join(printable(str(each)) for each in written), title="exported", markup=False)
 
     def action_save(self) -> None:
-        self.run_worker(self._guarded(self._save()), group="act")
+        self.act(self._save())
 
     async def _save(self) -> None:
         experiment = self._in_explore()
         suggested = experiment.name if experiment.name in preset.own() else f"{experiment.name}-mine"
         name = await self.prompt.ask("save Explore's experiment as", suggested, wrong_name)
-        if name is not None and await self._may_replace(preset.own_directory() / f"{name}.toml"):
+        if name is not None and await self.may_replace([preset.own_directory() / f"{name}.toml"]):
             await asyncio.to_thread(save, experiment, name)
             await self._refresh()
             self._go_to(name)
@@ -221,15 +196,12 @@ class PresetsScreen(LabScreen):
 
     def _in_explore(self) -> Experiment:
         """What Explore's form says. Raises `PresetError` if that can't run."""
-        screens = self.app.get_screen_stack("explore")
-        if isinstance(screen := screens[0] if screens else None, ExploreScreen):
-            if (experiment := screen.form.check()) is None:
-                raise PresetError(["Explore's form has something that can't run; there it says what"])
-            return experiment
-        return self.lab.experiment
+        if (experiment := self.lab.explore.form.check()) is None:
+            raise PresetError(["Explore's form has something that can't run; there it says what"])
+        return experiment
 
     def action_delete(self) -> None:
-        self.run_worker(self._guarded(self._delete()), group="act")
+        self.act(self._delete())
 
     async def _delete(self) -> None:
         if (current := self.current) is None:
@@ -241,11 +213,6 @@ class PresetsScreen(LabScreen):
             await asyncio.to_thread(current.path.unlink)
             await self._refresh()
 
-    async def _may_replace(self, path: Path) -> bool:
-        if not path.exists():
-            return True
-        return await self.app.push_screen_wait(Confirm("replace?", [printable(str(path))], "replace"))
-
     def _go_to(self, name: str) -> None:
         keys = [row.key for row in self.roster.rows]
         if name in keys:
@@ -255,16 +222,9 @@ class PresetsScreen(LabScreen):
         if (current := self.current) is None:
             self.notify("there is no preset here")
         elif isinstance(current.content, Experiment):
-            self.run_worker(self._guarded(act(current.content)), group="act")
+            self.act(act(current.content))
         else:
             self.notify(printable(current.content), severity="error", markup=False)
-
-    async def _guarded(self, act: Coroutine[object, object, None]) -> None:
-        """What goes wrong is shown in the engine's words."""
-        try:
-            await act
-        except (PresetError, OSError) as error:
-            self.notify(printable(str(error)), severity="error", markup=False)
 
 
 def wrong_name(name: str) -> str:
@@ -291,11 +251,6 @@ def save(experiment: Experiment, name: str) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(folder / f"{name}.toml", text.encode())
     return folder / f"{name}.toml"
-
-
-def matches(pattern: str, listed: Listed) -> bool:
-    """Whether a regular expression, whatever its case, is found in name or title."""
-    return not pattern or any(re.search(pattern, text, re.IGNORECASE) for text in (listed.name, listed.title))
 
 
 def _listed(name: str, path: Path, *, own: bool) -> Listed:

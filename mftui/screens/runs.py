@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -16,21 +15,22 @@ from textual import work
 from textual.binding import BindingType
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Static
 
 from engine.runs import catalog, control
 from engine.runs.catalog import Entry, History, RunError
 from engine.runs.control import ControlError, Kind
 from engine.runs.directory import RunDirectory
-from mftui.cli.listing import format_age, format_size, printable
 from mftui.curves import RunCurves
-from mftui.export import export_run, run_files
-from mftui.screens.base import LabScreen, key
+from mftui.export.contents import Contents
+from mftui.export.formats import run_files
+from mftui.export.writing import write_into
+from mftui.plain import format_age, format_size, printable
+from mftui.screens.base import key
+from mftui.screens.lists import ListScreen
 from mftui.views.canvas_view import CanvasView
 from mftui.views.confirm import Confirm
 from mftui.views.diff import DiffScreen, differences
 from mftui.views.overlay import Overlaid, Overlay, OverlayLook, mark
-from mftui.views.prompt import Prompt
 from mftui.views.roles import series
 from mftui.views.roster import Column, Roster, Row
 
@@ -68,8 +68,9 @@ _STATE_ROLES = {"running": "good", "finished": "good", "failed": "bad", "interru
 AT_WORK = frozenset({"starting", "running", "paused", "queued"})
 
 
-class RunsScreen(LabScreen):
+class RunsScreen(ListScreen):
     mode = "runs"
+    columns = COLUMNS
     CSS = """
     RunsScreen #summary { height: 1; padding: 0 1; background: $panel; }
     RunsScreen #roster { height: auto; min-height: 7; max-height: 45%; }
@@ -117,6 +118,8 @@ class RunsScreen(LabScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self.roster.empty = NO_RUNS
+        self.overlay = Overlay(id="overlay")
         self.look = OverlayLook()
         self.marks: dict[Path, int] = {}
         """marked runs, each with its colour"""
@@ -125,17 +128,12 @@ class RunsScreen(LabScreen):
         self._curves: dict[Path, RunCurves | str] = {}
         """of the runs in the plots; or why there are none"""
         self._overlaid: list[Overlaid] = []
-        self._filter = self._told = ""
         self._sorted_by, self._descending = _STARTED, True
         self._reading, self._drawing = asyncio.Lock(), asyncio.Lock()
         self._timer: Timer | None = None
         self._preview: Timer | None = None
 
     def body(self) -> list[Widget]:
-        self._summary = Static(id="summary", markup=False)
-        self.roster = Roster(COLUMNS, NO_RUNS, id="roster")
-        self.overlay = Overlay(id="overlay")
-        self.prompt = Prompt()
         return [self._summary, self.roster, self.overlay, self.prompt]
 
     def on_mount(self) -> None:
@@ -176,36 +174,33 @@ class RunsScreen(LabScreen):
             found = await asyncio.to_thread(self._history.entries)
             self._entries = {entry.path: entry for entry in found}
             self.marks = {path: slot for path, slot in self.marks.items() if path in self._entries}
-        self._show_runs()
+        self.show_list()
         await self._draw()
 
-    def _show_runs(self) -> None:
-        """The list, from the entries that are known."""
+    def show_list(self) -> None:
         if not self.is_mounted:
             return
-        shown = [entry for entry in self._entries.values() if matches(self._filter, entry)]
+        shown = [each for each in self._entries.values() if self.matches(each.name, each.preset, each.note, each.state)]
         shown.sort(key=lambda entry: entry.name)
         shown.sort(key=_SORTED[self._sorted_by], reverse=self._descending)  # type: ignore[arg-type]
         now = time.time()
-        self.roster.empty = (
-            "no run matches; escape shows all" if self._entries else "no runs yet: in Explore r starts one"
-        )
+        self.roster.empty = "no run matches; escape shows all" if self._entries else NO_RUNS
         self.roster.show([self._row(entry, now) for entry in shown], self._sorted_by, descending=self._descending)
         self._tell()
 
     def _tell(self) -> None:
-        """The line above the list."""
         shown = [self._entries[row.key] for row in self.roster.rows if row.key in self._entries]
         total, alive = len(self._entries), sum(entry.state in AT_WORK for entry in self._entries.values())
-        parts = [f"{len(shown)} of {total} runs" if self._filter else f"{total} run{'s' if total != 1 else ''}"]
-        parts += [f"{alive} at work"] if alive else []
-        parts += [format_size(sum(entry.size for entry in shown))] if shown else []
-        parts += [f"/{printable(self._filter)}/"] if self._filter else []
-        parts += [f"{len(self.marks)} marked"] if self.marks else []
-        parts += [f"plots of {where}"] if (where := self._trial_shown()) else []
-        if (summary := " · ".join(parts)) != self._told:
-            self._told = summary
-            self._summary.update(summary, layout=False)
+        self.tell(
+            [
+                f"{len(shown)} of {total} runs" if self._filter else f"{total} run{'s' if total != 1 else ''}",
+                f"{alive} at work" if alive else "",
+                format_size(sum(entry.size for entry in shown)) if shown else "",
+                self.filter_shown,
+                f"{len(self.marks)} marked" if self.marks else "",
+                f"plots of {where}" if (where := self._trial_shown()) else "",
+            ]
+        )
 
     def _trial_shown(self) -> str:
         """Which sweep point and data set, where there are several."""
@@ -327,9 +322,6 @@ class RunsScreen(LabScreen):
 
     # --- the list ----------------------------------------------------------------------------------------------------
 
-    def action_move(self, by: int) -> None:
-        self.roster.move(by)
-
     def action_page(self, by: int) -> None:
         self.roster.move(by * self.roster.page)
 
@@ -347,28 +339,11 @@ class RunsScreen(LabScreen):
 
     def _sort_by(self, column: int) -> None:
         self._sorted_by, self._descending = column, column in _DESCENDING
-        self._show_runs()
+        self.show_list()
 
     def action_reverse(self) -> None:
         self._descending = not self._descending
-        self._show_runs()
-
-    @work(exclusive=True, group="prompt")
-    async def action_filter(self) -> None:
-        before = self._filter
-
-        def check(text: str) -> str:
-            try:
-                re.compile(text)
-            except re.error as error:
-                return f"not a regular expression: {error}"
-            self._filter = text
-            self._show_runs()
-            return ""
-
-        if await self.prompt.ask("filter", before, check) is None:
-            self._filter = before
-            self._show_runs()
+        self.show_list()
 
     def action_mark(self) -> None:
         if (current := self.current) is None:
@@ -378,7 +353,7 @@ class RunsScreen(LabScreen):
         else:
             taken = set(self.marks.values())
             self.marks[current.path] = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-        self._show_runs()
+        self.show_list()
         self.draw_runs()
 
     def action_leave(self) -> None:
@@ -387,11 +362,10 @@ class RunsScreen(LabScreen):
         elif self.has_class("-overlay"):
             self.action_swap()
         elif self._filter:
-            self._filter = ""
-            self._show_runs()
+            self.filter_by("")
         elif self.marks:
             self.marks = {}
-            self._show_runs()
+            self.show_list()
             self.draw_runs()
 
     # --- a run -------------------------------------------------------------------------------------------------------
@@ -405,8 +379,9 @@ class RunsScreen(LabScreen):
             await self.app.switch_mode("explore")
             return
         run = await asyncio.to_thread(RunDirectory.open, entry.path)
-        await self.app.switch_mode("explore")
-        self.lab.watch_run(run)
+        if await self.lab.may_leave():
+            await self.app.switch_mode("explore")
+            self.lab.watch_run(run)
 
     def action_resume(self) -> None:
         self._with_run(self._resume)
@@ -417,8 +392,9 @@ class RunsScreen(LabScreen):
         if catalog.state(entry.path) == "finished":
             raise RunError(f"{entry.name}: is finished; enter shows it")
         run = await asyncio.to_thread(RunDirectory.open, entry.path)
-        await self.app.switch_mode("explore")
-        self.lab.go_on(run)
+        if await self.lab.may_leave():
+            await self.app.switch_mode("explore")
+            self.lab.go_on(run)
 
     def action_pause(self) -> None:
         self._with_run(lambda entry: self._ask(entry, "continue" if entry.state == "paused" else "pause"))
@@ -497,12 +473,10 @@ class RunsScreen(LabScreen):
         if given is None:
             return
         folder = Path(given).expanduser()
-        run = await asyncio.to_thread(RunDirectory.open, entry.path)
-        there = [str(path) for path in run_files(run, folder) if path.exists()]
-        if there and not await self.app.push_screen_wait(Confirm("replace?", there, "replace")):
-            return
-        spec, results = await asyncio.to_thread(export_run, run, folder)
-        self.notify(f"{printable(str(spec))}\n{printable(str(results))}", title="exported")
+        files = await asyncio.to_thread(lambda: run_files(Contents(RunDirectory.open(entry.path))))
+        if await self.may_replace([folder / name for name in files]):
+            written = await asyncio.to_thread(write_into, folder, files, make=True)
+            self.notify("\n".join(printable(str(path)) for path in written), title="exported", markup=False)
 
     def action_diff(self) -> None:
         self._with_run(self._diff)
@@ -518,21 +492,8 @@ class RunsScreen(LabScreen):
         self.app.push_screen(DiffScreen(names, differences(one.experiment, other.experiment)))
 
     def _with_run(self, act: Callable[[Entry], Coroutine[object, object, None]]) -> None:
-        """Do something with the run under the cursor, aside; what goes wrong is shown in the engine's words."""
+        """Do something with the run under the cursor."""
         if (current := self.current) is None:
             self.notify("there is no run here")
-            return
-        self.run_worker(self._guarded(act(current)), group="act")
-
-    async def _guarded(self, act: Coroutine[object, object, None]) -> None:
-        try:
-            await act
-        except (RunError, OSError) as error:
-            self.notify(printable(str(error)), severity="error", markup=False)
-
-
-def matches(pattern: str, entry: Entry) -> bool:
-    """Whether a regular expression, whatever its case, is found in name, preset, note or state."""
-    if not pattern:
-        return True
-    return any(re.search(pattern, text, re.IGNORECASE) for text in (entry.name, entry.preset, entry.note, entry.state))
+        else:
+            self.act(act(current))

@@ -22,9 +22,7 @@ from engine.analysis.theorems import Measured, measure, theorem_of
 from engine.runs.files import write_atomically
 from engine.spec.preset import PresetError, load, shipped
 from mftui.command import command_line
-from mftui.live import LiveRun
 from mftui.screens.base import LabScreen, key
-from mftui.screens.explore import ExploreScreen
 from mftui.views.pane import Pane
 from mftui.views.results_table import MOST_SEEDS_LISTED, as_csv, readout, results_table, table_line
 from mftui.views.status import Status, StatusBar
@@ -156,8 +154,8 @@ class SweepScreen(LabScreen):
     def show(self) -> None:
         if not self.is_mounted:
             return
-        live, view = self.lab.session.live, self.view
-        self._status_bar.show(self._status(live))
+        view = self.view
+        self._status_bar.show(self._status())
         if view is None:
             return
         if view.key[0] != self._run:
@@ -212,21 +210,11 @@ class SweepScreen(LabScreen):
         self._drawn = self._tabled = None
         self.show()
 
-    def _status(self, live: LiveRun | None) -> Status:
-        lab = self.lab
-        experiment = live.experiment if live else lab.experiment
+    def _status(self) -> Status:
+        experiment = self.experiment
         trials = len(experiment.points) * len(experiment.methods) * experiment.seeds
         what = f"sweep over {experiment.over}" if experiment.over else "not a sweep: a single point"
-        return Status(
-            title=experiment.title,
-            state="failed" if lab.error else "stopping" if lab.session.stopping else live.state if live else "starting",
-            device=live.device if live else lab.session.device,
-            shown=f"{what} · {len(self.view.results) if self.view else 0}/{trials} trials",
-            progress=live.progress if live else {},
-            message=lab.error or (live.message if live else ""),
-            dark=lab.current_theme.dark,
-            link=lab.link,
-        )
+        return self.status(f"{what} · {len(self.view.results) if self.view else 0}/{trials} trials")
 
     # --- the cursor --------------------------------------------------------------------------------------------------
 
@@ -249,9 +237,8 @@ class SweepScreen(LabScreen):
         self._select(event.point)
 
     def action_explore(self) -> None:
-        explore = self.app.get_screen_stack("explore")[0]
-        if self.view is not None and isinstance(explore, ExploreScreen):
-            explore.show_point(self.selected)
+        if self.view is not None:
+            self.lab.explore.show_point(self.selected)
             self.app.switch_mode("explore")
 
     # --- figures -----------------------------------------------------------------------------------------------------

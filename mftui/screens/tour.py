@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -33,6 +34,8 @@ from mftui.views.trial import Look, TrialView, running_trial, trial_view
 
 YIELDING = "quick-start"
 """the preset that the explorer opens with; untouched, it makes way for the tour"""
+FIRST_WIDTH = 60
+"""cells, until it is known how many there are"""
 
 
 class ResultsPane(Pane):
@@ -88,9 +91,22 @@ class RatingsPane(Pane):
 class PageText(Static):
     """A page, laid out anew for each width."""
 
-    DEFAULT_CSS = "PageText { height: auto; text-wrap: nowrap; }"
+    DEFAULT_CSS = "PageText { width: 1fr; height: auto; text-wrap: nowrap; }"
 
-    def show(self, page: Page, width: int, dark: bool) -> None:
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._laid: tuple[Page, bool, int] | None = None
+
+    def show(self, page: Page, dark: bool) -> None:
+        if self._laid != (laid := (page, dark, self.size.width or FIRST_WIDTH)):
+            self._laid = laid
+            self._lay(*laid)
+
+    def on_resize(self) -> None:
+        if self._laid is not None:
+            self.show(*self._laid[:2])
+
+    def _lay(self, page: Page, dark: bool, width: int) -> None:
         styles = {"heading": Style(bold=True), "formula": Style(color=color("gd", dark))}
         text = Text(no_wrap=True)
         text.append(f"{page.number}/{len(pages())} · {page.title}\n", style=Style(bold=True, underline=True))
@@ -149,7 +165,7 @@ class TourScreen(LabScreen):
     def __init__(self) -> None:
         super().__init__()
         self.number = 1
-        self._text = PageText(markup=False)
+        self._text = PageText()
         self._scroll = VerticalScroll(self._text, id="page", can_focus=False)
         self._beside = Vertical(id="beside")
         self._run = Static(id="run", markup=False)
@@ -158,8 +174,6 @@ class TourScreen(LabScreen):
         self._point: int | None = None
         self._wanted: Experiment | None = None
         """asked for, and not begun yet"""
-        self._begun = False
-        """whether the tour started a run that Explore has not shown yet"""
 
     def body(self) -> list[Widget]:
         return [Horizontal(self._scroll, self._beside, id="tour"), self._run]
@@ -172,7 +186,9 @@ class TourScreen(LabScreen):
     def live(self) -> LiveRun | None:
         """The run of this page's preset, if that is what runs."""
         live = self.lab.session.live
-        return live if live is not None and self._wanted is None and live.experiment == load(self.page.preset) else None
+        if live is None or self._wanted is not None or live.experiment != _shipped(self.page.preset):
+            return None
+        return live
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
@@ -205,15 +221,14 @@ class TourScreen(LabScreen):
         self.call_after_refresh(self._lay_out)
 
     def _lay_out(self) -> None:
-        width = self._scroll.scrollable_content_region.width or 60
-        self._text.show(self.page, width, self.lab.current_theme.dark)
+        self._text.show(self.page, self.lab.current_theme.dark)
         self.show()
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
     def _start(self, *, now: bool = False) -> None:
         """Begin the page's preset; a run that the user began elsewhere is not stopped unless asked to."""
-        self._wanted = load(self.page.preset)
+        self._wanted = _shipped(self.page.preset)
         self._begin_wanted(now=now)
 
     def _begin_wanted(self, *, now: bool = False) -> None:
@@ -224,14 +239,13 @@ class TourScreen(LabScreen):
             self._wanted = None
         elif now or live is None or live.over or self._may_stop(live.experiment):
             experiment, self._wanted = self._wanted, None
-            self._begun = True
             self.lab.begin(experiment)
         self.show()
 
     @staticmethod
     def _may_stop(experiment: Experiment) -> bool:
         ours = {YIELDING, *(page.preset for page in pages())}
-        return experiment.name in ours and experiment == load(experiment.name)
+        return experiment.name in ours and experiment == _shipped(experiment.name)
 
     def action_restart(self) -> None:
         self._start(now=True)
@@ -239,20 +253,7 @@ class TourScreen(LabScreen):
     async def action_open(self) -> None:
         if self.live is None:
             self._start(now=True)
-        self._begun = True
         await self.lab.switch_mode("explore")
-
-    def on_screen_suspend(self) -> None:
-        if self._begun:
-            self.lab.call_later(self._hand_over)
-
-    def _hand_over(self) -> None:
-        """Explore's form takes up what the tour started."""
-        screen = self.lab.lab_screen
-        if screen is not None and screen.mode == "explore":
-            self._begun = False
-            screen.take_up()  # type: ignore[attr-defined]
-            screen.show()
 
     def on_screen_resume(self) -> None:
         if self._panes:
@@ -330,6 +331,12 @@ class TourScreen(LabScreen):
     def action_side(self) -> None:
         self.query_one("#tour").toggle_class("-panes")
         self.call_after_refresh(self._lay_out)
+
+
+@cache
+def _shipped(name: str) -> Experiment:
+    """Read once: every frame asks for it."""
+    return load(name)
 
 
 def results(live: LiveRun, dark: bool) -> Table:

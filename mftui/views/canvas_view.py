@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import locale
 from functools import cache
 
 from rich.segment import Segment
@@ -13,13 +12,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mftui.canvas import Frame, Glyphs, Heatmap, Plot, changed_spans, draw, draw_heatmap, layout
-from mftui.views.roles import rich_style
+from mftui.encoding import knows_unicode
+from mftui.views.roles import few_colors, rich_style
 
 
 @cache
 def glyphs() -> Glyphs:
     """Braille where the locale can say it, else ASCII."""
-    return Glyphs.BRAILLE if "utf" in locale.getpreferredencoding(False).lower() else Glyphs.ASCII
+    return Glyphs.BRAILLE if knows_unicode() else Glyphs.ASCII
 
 
 class CanvasView(Widget):
@@ -69,7 +69,8 @@ class CanvasView(Widget):
             keep = before.legend if before else None
             self.frame = draw(self.drawing, width, height, glyphs(), keep_legend=keep)
         else:
-            self.frame = draw_heatmap(self.drawing, width, height, glyphs(), colored=not self.app.no_color)
+            colored = not self.app.no_color and not few_colors()
+            self.frame = draw_heatmap(self.drawing, width, height, glyphs(), colored=colored)
         spans = changed_spans(before, self.frame)
         for span in spans:
             self._strips.pop(span.row, None)

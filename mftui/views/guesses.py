@@ -45,6 +45,7 @@ class GuessesPane(Pane):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.numbers = Static(id="guess-numbers")
+        self._lines = 0
 
     def content(self) -> list[Widget]:
         return [Container(self.numbers, self.canvas, id="guess-halves")]
@@ -54,7 +55,14 @@ class GuessesPane(Pane):
 
     def show(self, trial: TrialView, look: Look) -> None:
         self.start_anew(trial.key)
-        self.numbers.update(numbers_table(trial, self.app.current_theme.dark), layout=False)
+        if look.cursor is None:
+            self.subtitle("")
+        else:
+            self.subtitle(f"step {look.cursor:,.0f} · the same share of the draws as of the steps")
+            trial = trial.at(look)
+        table = numbers_table(trial, self.app.current_theme.dark)
+        self.numbers.update(table, layout=table.row_count != self._lines)
+        self._lines = table.row_count
         self.say(_remark(trial))
         self.canvas.show(self.plot(trial))
 

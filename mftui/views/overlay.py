@@ -1,4 +1,7 @@
-"""Several runs on the same plots: losses and singular values of gradient descent, a colour and a mark a run."""
+"""Several runs on the same plots: losses and singular values of gradient descent, a colour and a mark a run.
+
+A run without gradient descent has level lines instead, at its other methods' medians over the data sets.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from textual.containers import Grid
 
-from mftui.canvas import Axis, Line, Plot, from_zero
+from engine.results import PointSummary
+from engine.spec.settings import METHOD_LABELS, Method
+from mftui.canvas import Axis, Line, Plot, Rule, from_zero
+from mftui.canvas.glyphs import Stroke
 from mftui.curves import TrialCurve
 from mftui.views.canvas_view import glyphs
 from mftui.views.pane import Pane
 from mftui.views.roles import series
 from mftui.views.trial import Floats
+
+_STROKES: dict[Method, Stroke] = {"gnc": "dashed", "prior": "dotted"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +59,22 @@ class OverlayPane(Pane):
 
     can_log_y = True
 
-    def __init__(self, name: str, values: Callable[[Floats], Floats], *, log_y: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        values: Callable[[Floats], Floats],
+        level: Callable[[PointSummary], float | None] = lambda _: None,
+        *,
+        log_y: bool,
+    ) -> None:
         self.name_of_pane = name
         super().__init__()
         self.can_focus = False
         self.log_y = log_y
         self._values = values
         """the columns of a curve's table to draw"""
+        self._level = level
+        """where another method's level line lies"""
 
     def show_runs(self, runs: Sequence[Overlaid], look: OverlayLook) -> None:
         self.start_anew(([run.name for run in runs], look.point, look.seed, look.log_x, look.other_y))
@@ -67,7 +84,7 @@ class OverlayPane(Pane):
         self.canvas.show(self.plot(runs, look))
 
     def plot(self, runs: Sequence[Overlaid], look: OverlayLook) -> Plot:
-        lines = []
+        lines, rules = [], []
         for run in runs:
             steps = run.curve.table[:, 0]
             name = f"{run.slot + 1} {run.curve.label}" if len(runs) > 1 else run.curve.label
@@ -82,16 +99,25 @@ class OverlayPane(Pane):
                         marked=len(runs) > 1,
                     )
                 )
+            for row in run.curve.others:
+                if (at := self._level(row)) is not None:
+                    named, stroke = f"{name} {METHOD_LABELS[row.method]}", _STROKES.get(row.method, "solid")
+                    rules.append(Rule(at=at, stroke=stroke, name=named, style=series(run.slot)))
         top = max((float(run.curve.table[:, 0].max(initial=1.0)) for run in runs), default=1.0)
         low, high = from_zero(self._limits.get("x"), top, max((float(run.curve.steps) for run in runs), default=1.0))
         self._limits["x"] = low, high
-        values = [np.asarray(line.y, np.float64) for line in lines]
+        values = [np.asarray(line.y, np.float64) for line in lines] + [np.array([rule.at]) for rule in rules]
         return Plot(
             x=Axis(max(1.0, high / 1e4), high, "log", "count") if look.log_x else Axis(low, high, "linear", "count"),
             y=self.y_axis(*values, log=self.log_y != look.other_y, floor=_floor(values)),
             series=tuple(lines),
+            rules=tuple(rules),
             crosshair=look.cursor,
         )
+
+
+def _median_generalization(row: PointSummary) -> float | None:
+    return row.generalization_loss[1] if row.generalization_loss else None
 
 
 def _floor(values: Sequence[Floats]) -> float:
@@ -109,8 +135,8 @@ class Overlay(Grid):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         self.panes = (
-            OverlayPane("training loss of GD", lambda table: table[:, 1:2], log_y=True),
-            OverlayPane("generalization loss of GD", lambda table: table[:, 2:3], log_y=True),
+            OverlayPane("training loss", lambda table: table[:, 1:2], lambda row: row.training_loss, log_y=True),
+            OverlayPane("generalization loss", lambda table: table[:, 2:3], _median_generalization, log_y=True),
             OverlayPane("singular values of W", lambda table: table[:, 3:], log_y=False),
         )
         super().__init__(*self.panes, id=id)

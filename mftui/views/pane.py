@@ -8,6 +8,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from mftui.canvas import Axis, from_zero, sticky_limits
+from mftui.canvas.axis import Scale
 from mftui.canvas.limits import Limits
 from mftui.views.canvas_view import CanvasView
 from mftui.views.trial import Floats, Look, TrialView
@@ -74,13 +75,12 @@ class Pane(Vertical, can_focus=True):
             if shown.size:
                 lows.append(float(shown.min()))
                 highs.append(float(shown.max()))
-        scale, key = ("log", "log y") if log else ("linear", "y")
+        scale: Scale = "log" if log else "linear"
         if not lows:
-            return Axis(0.1, 1.0, "log") if log else Axis(0.0, 1.0)
-        before = self._limits.get(key)
-        low = min(lows) if log else min(0.0, *lows)
-        self._limits[key] = limits = sticky_limits(before, low, max(highs), "log" if log else "linear")
-        return Axis(*limits, "log" if scale == "log" else "linear")
+            return Axis(0.1 if log else 0.0, 1.0, scale)
+        key, low = f"{scale} y", min(lows) if log else min(0.0, *lows)
+        self._limits[key] = limits = sticky_limits(self._limits.get(key), low, max(highs), scale)
+        return Axis(*limits, scale)
 
     def say(self, message: str) -> None:
         """A note under the plot; empty hides it."""

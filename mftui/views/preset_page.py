@@ -14,8 +14,8 @@ from textual.widgets import Static
 
 from engine.spec.preset import Experiment
 from engine.spec.settings import METHOD_LABELS, fields
-from mftui.cli.listing import printable
 from mftui.draft import to_text
+from mftui.plain import printable
 
 _WRAPPED_AT = 120
 """cells of a line in a preset file; a break that this width did not need is meant"""

@@ -194,8 +194,8 @@ class Roster(ScrollView):
             Segment(" ", base),
         ]
         roles = row.roles or ("",) * len(row.cells)
-        faint = ("label",) if here else ()  # grey on the cursor's ground is hard to read
-        return self._strip([base if role in faint else base + self._ink(role) for role in roles], row.cells, lead, base)
+        inks = [base if here else base + self._ink(role) for role in roles]  # on its ground some are hard to read
+        return self._strip(inks, row.cells, lead, base)
 
     def _strip(self, styles: Sequence[Style], cells: Sequence[str], lead: list[Segment], base: Style) -> Strip:
         segments = list(lead)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import MOST_SHOWN_ENTRIES
+from engine.events import shown_entries
 from engine.results import TrialResult
 from engine.spec.settings import METHODS, Method, PointSettings
 from mftui.live import Curve, Entries, Guesses, LiveRun, Progress
@@ -51,7 +51,21 @@ class TrialView:
     @property
     def run_has_matrices(self) -> bool:
         """Whether W is kept at log points."""
-        return self.shape[0] * self.shape[1] <= MOST_SHOWN_ENTRIES
+        return shown_entries(self.settings) > 0
+
+    def at(self, look: Look) -> TrialView:
+        """As it was at the cursor; Guess & Check at the same share of its draws as gradient descent of its steps."""
+        if look.cursor is None or not len(self.curve):
+            return self
+        row = look.row(self.curve[:, 0])
+        share = float(self.curve[row, 0]) / max(float(self.curve[-1, 0]), 1.0)
+        return replace(
+            self,
+            curve=self.curve[: row + 1],
+            guesses={method: guesses.at(share) for method, guesses in self.guesses.items()},
+            progress={},
+            results={method: result for method, result in self.results.items() if method == "nuclear"},
+        )
 
     def diagnostic(self, name: str) -> Floats:
         """One diagnostic at each of its log points; all NaN where the run has none such."""

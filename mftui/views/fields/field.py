@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from engine.spec.settings import SECTIONS, choices, expected, fields
+from engine.spec.relevance import METHODS_KEY
+from engine.spec.settings import DEFAULT_METHODS, METHODS, SECTIONS, choices, expected, fields
 from mftui.draft import DEVICE, OVER, SEEDS, Draft, to_text, to_value
 from mftui.views.fields.stepping import Scale
 
@@ -80,7 +82,7 @@ def all_sections() -> dict[str, tuple[str, ...]]:
     for heading, section in _SECTION_OF.items():
         rest = (f"{section}.{name}" for name in SECTIONS[section].model_fields)
         listed[heading] = (*FIRST[heading], *(key for key in rest if key not in first))
-    listed["run"] = (*FIRST["run"], SEEDS, OVER)
+    listed["run"] = (*FIRST["run"], METHODS_KEY, SEEDS, OVER)
     return listed
 
 
@@ -97,6 +99,10 @@ def describe(key: str, draft: Draft) -> Field:
                 "auto",
                 _with(devices(), draft.texts[DEVICE]),
             )
+        case "methods":
+            meaning = "what is run: gradient descent, the prior alone, Guess & Check, the minimum nuclear norm"
+            takes, options = f"a list of some of {', '.join(METHODS)}", _with(_method_sets(), draft.texts[key])
+            return Field(key, key, "choice", meaning, takes, to_text(DEFAULT_METHODS), options)
         case "seeds":
             meaning = "trials per sweep point, each with a data set of its own"
             scale = Scale(step=1, whole=True, low=1, high=_MOST_SEEDS)
@@ -153,6 +159,12 @@ def _sweepable(draft: Draft) -> tuple[str, ...]:
     """None first, then the fields that are swept most."""
     listed = (key for keys in all_sections().values() for key in keys if key in draft.texts and key in fields())
     return _with(("", *listed), draft.texts[OVER])
+
+
+def _method_sets() -> tuple[str, ...]:
+    """All choices: the default first, then what leaves some of it out, then what has more."""
+    found = [chosen for size in range(len(METHODS), 0, -1) for chosen in combinations(METHODS, size)]
+    return tuple(map(to_text, sorted(found, key=lambda chosen: not set(chosen) <= set(DEFAULT_METHODS))))
 
 
 def _with(options: tuple[str, ...], text: str) -> tuple[str, ...]:
