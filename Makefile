@@ -2,7 +2,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: run test quick format captures clean
+.PHONY: run test quick format bench captures clean
 
 run: .venv/installed
 	@if [ -n "$(ARGS)" ]; then $(BIN)/mftui $(ARGS); \
@@ -29,6 +29,9 @@ format: .venv/installed
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+bench: .venv/installed
+	$(BIN)/mftui bench $(ARGS)
 
 captures: .venv/installed
 	$(BIN)/python docs/captures.py

@@ -1,31 +1,24 @@
-"""How long a frame takes to draw and to compare with the last: `python benchmarks/canvas.py`.
+"""How long a frame takes to draw and to compare with the last.
 
-Milliseconds of one core, best and median of the repetitions; the best is what the code costs, the median what a shared
-machine made of it.
+    python benchmarks/canvas.py [--quick] [--json]
+
+Milliseconds of one core. The least of the repetitions is what the code costs, the median what a shared machine made
+of it.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from _harness import arguments_of, repeated, run
 
+from mftui.benchmark import Row
 from mftui.canvas import Axis, Glyphs, Heatmap, Line, Plot, Rule, changed_spans, draw, draw_heatmap
 
-REPETITIONS = 30
+REPETITIONS, QUICK_REPETITIONS = 30, 5
 WIDTH, HEIGHT = 120, 35
-
-
-def timed(name: str, function: Callable[[], object], repetitions: int = REPETITIONS) -> None:
-    function()
-    took = []
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        function()
-        took.append(1e3 * (time.perf_counter() - start))
-    print(f"{name:58} {min(took):7.2f} {statistics.median(took):7.2f}")
 
 
 def curves(points: int, series: int, scale: str = "linear") -> Plot:
@@ -48,11 +41,10 @@ def noise(points: int, series: int) -> Plot:
     return Plot(Axis(0, points), Axis(0, 1), lines)
 
 
-def main() -> None:
-    print(f"{WIDTH} × {HEIGHT} cells{'':43} best  median  (ms)")
+def tasks() -> Iterator[tuple[str, Callable[[], object]]]:
     for glyphs in Glyphs:
         plot = curves(500, 8)
-        timed(f"{glyphs.value}, 8 curves of 500 points", lambda p=plot, g=glyphs: draw(p, WIDTH, HEIGHT, g))
+        yield f"{glyphs.value}, 8 curves of 500 points", lambda p=plot, g=glyphs: draw(p, WIDTH, HEIGHT, g)
     plots = {
         "braille, log axis, 8 curves of 500 points": curves(500, 8, "log"),
         "braille, 8 series of 500 points of noise": noise(500, 8),
@@ -62,14 +54,21 @@ def main() -> None:
         "braille, 1,000,000 points of noise": noise(1_000_000, 1),
     }
     for name, plot in plots.items():
-        timed(name, lambda p=plot: draw(p, WIDTH, HEIGHT))
+        yield name, lambda p=plot: draw(p, WIDTH, HEIGHT)
     before, after = draw(curves(500, 8), WIDTH, HEIGHT), draw(noise(500, 8), WIDTH, HEIGHT)
-    timed("changed spans, all different", lambda: changed_spans(before, after))
-    timed("changed spans, none", lambda: changed_spans(before, before))
-    timed("runs of all rows", lambda: [after.runs(row) for row in range(after.height)])
+    yield "changed spans, all different", lambda: changed_spans(before, after)
+    yield "changed spans, none", lambda: changed_spans(before, before)
+    yield "runs of all rows", lambda: [after.runs(row) for row in range(after.height)]
     matrix = np.random.default_rng(0).normal(size=(60, 100))
-    timed("heatmap of 60 × 100", lambda: draw_heatmap(Heatmap(matrix, -3, 3), WIDTH, HEIGHT, Glyphs.BRAILLE))
+    yield "heatmap of 60 × 100", lambda: draw_heatmap(Heatmap(matrix, -3, 3), WIDTH, HEIGHT, Glyphs.BRAILLE)
+
+
+def rows(given: argparse.Namespace) -> Iterator[Row]:
+    repetitions = QUICK_REPETITIONS if given.quick else REPETITIONS
+    for name, task in tasks():
+        took = [1e3 * each for each in repeated(task, repetitions)]
+        yield Row.of(name, took, "ms", on=f"{WIDTH} × {HEIGHT} cells")
 
 
 if __name__ == "__main__":
-    main()
+    run(arguments_of(__doc__), rows)

@@ -1,19 +1,22 @@
-"""How much faster gradient descent is here than in the plain loop that one would write: `python benchmarks/descent.py`.
+"""How much faster gradient descent is here than in the plain loop that one would write.
+
+    python benchmarks/descent.py [--quick] [--json]
 
 The yardstick takes the same steps from the same weights on the same data, one run at a time, logging nothing: as lean
 as autograd allows (the product, the mean square, `torch.autograd.grad`, one in-place update a factor), and as usual
-(`backward`, `torch.optim.SGD`). Both sides use one thread. They alternate
-within each repetition, and the ratio of each pair is taken, so that a busy machine slows both; the lowest and the
-median ratio are printed. The last losses are compared, to be sure that the steps are the same.
+(`backward`, `torch.optim.SGD`). Both sides use one thread. They alternate within each repetition, and the ratio of each
+pair is taken, so that a busy machine slows both. The last losses are compared, to be sure that the steps are the same.
 """
 
 from __future__ import annotations
 
-import statistics
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
+from _harness import arguments_of, run, seconds
 
 from engine.descent.batched_step import BatchedStep
 from engine.descent.descent import Descent
@@ -22,23 +25,29 @@ from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
 from engine.problems.problem import EntryOperator, Problem, make_problem
 from engine.spec.settings import PointSettings
+from mftui.benchmark import Row
 
 SEEDS = range(8)
 CPU = torch.device("cpu")
-REPETITIONS = 9
-LOGGING_REPETITIONS = 41
+REPETITIONS, QUICK_REPETITIONS = 9, 3
+LOGGING_REPETITIONS, QUICK_LOGGING_REPETITIONS = 41, 5
+
+TINY = {"learning_rate": 0.05, "init_scale": 0.1}
+ENTRIES = {"kind": "completion", "rows": 100, "columns": 100, "rank": 5, "norm": 100.0, "measurements": 2_000}
 
 
-def point(problem: dict[str, object], model: dict[str, object], gd: dict[str, object]) -> PointSettings:
+def point(problem: dict[str, Any], model: dict[str, Any], gd: dict[str, Any]) -> PointSettings:
     return PointSettings.model_validate({"problem": problem, "model": model, "gd": gd})
 
 
-def plain(settings: PointSettings, problem: Problem, seed: int, steps: int, *, usual: bool = False) -> float:
+def plain(
+    settings: PointSettings, problem: Problem, seed: int, steps: int, *, usual: bool = False, device: torch.device = CPU
+) -> float:
     """The plain loop for one seed; the last training loss.
 
     As lean as autograd allows, or, if `usual`, as in the tutorials: `backward` and `torch.optim.SGD`.
     """
-    weights = [factor[0].clone().requires_grad_() for factor in initial_factors(settings, [seed])]
+    weights = [factor[0].to(device, copy=True).requires_grad_() for factor in initial_factors(settings, [seed])]
     operator, targets = problem.measurements, problem.targets[seed]
     rate = settings.gd.learning_rate
     assert rate != "auto"
@@ -67,37 +76,41 @@ def plain(settings: PointSettings, problem: Problem, seed: int, steps: int, *, u
     return float(training_loss().detach())
 
 
-def timed(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    start = clock()
-    function()
-    return clock() - start
-
-
-def batched(settings: PointSettings, problem: Problem) -> tuple[Descent, BatchedStep]:
-    descent = Descent({0: settings}, SEEDS, problem, CPU)
+def batched(
+    settings: PointSettings, problem: Problem, seeds: Sequence[int] = SEEDS, device: torch.device = CPU
+) -> tuple[Descent, BatchedStep]:
+    """`problem` holds the data sets of `seeds`, on the CPU."""
+    descent = Descent({0: settings}, seeds, problem, device)
     state, _ = descent.init()
     descent._steps.load(0, state.weights, state.optimizer)
     return descent, descent._steps
 
 
-def report(name: str, ratios: list[float], target: str) -> None:
-    print(f"{name:62} median {statistics.median(ratios):7.2f}  min {min(ratios):7.2f}   {target}", flush=True)
-
-
-def against_plain(name: str, settings: PointSettings, steps: int, plain_steps: int, target: str) -> None:
+def against_plain(
+    name: str, settings: PointSettings, steps: int, plain_steps: int, at_least: float, repetitions: int
+) -> Iterator[Row]:
     """Run-steps a second of all seeds as one batch over those of the plain loop."""
     problem = make_problem(settings.problem, SEEDS)
     same_steps(settings, problem)
     _, ours = batched(settings, problem)
     for usual, kind in ((False, "lean"), (True, "usual")):
-        ratios = []
-        for repetition in range(REPETITIONS):
+        ratios, rate = [], 0.0
+        for repetition in range(repetitions):
             seed = SEEDS[repetition % len(SEEDS)]
             start = time.perf_counter()
             plain(settings, problem, seed, plain_steps, usual=usual)
             theirs = (time.perf_counter() - start) / plain_steps
-            ratios.append(theirs / (timed(lambda: ours.run(steps)) / steps / len(SEEDS)))
-        report(f"{name}, {kind} loop", ratios, target)
+            mine = seconds(lambda: ours.run(steps)) / steps / len(SEEDS)
+            ratios.append(theirs / mine)
+            rate = max(rate, 1 / mine)
+        yield Row.of(
+            f"run-steps a second, {kind} loop: {name}",
+            ratios,
+            "×",
+            against=f"the {kind} plain loop",
+            at_least=at_least,
+            note=f"{len(SEEDS)} seeds as one batch; {rate:,.0f} run-steps a second at best",
+        )
 
 
 def same_steps(settings: PointSettings, problem: Problem, steps: int = 20) -> None:
@@ -113,7 +126,7 @@ def same_steps(settings: PointSettings, problem: Problem, steps: int = 20) -> No
         assert abs(mine - theirs) <= 1e-9 * theirs, (mine, theirs)
 
 
-def logging(name: str, settings: PointSettings, target: str) -> None:
+def logging(name: str, settings: PointSettings, at_most: float | None, repetitions: int) -> Row:
     """Processor time of a whole descent, all its rows included, over that of its steps alone: short runs, many pairs.
 
     What differs by a few percent drowns in the wall-clock times of a busy machine.
@@ -132,14 +145,14 @@ def logging(name: str, settings: PointSettings, target: str) -> None:
         ours.run(settings.gd.steps)
 
     ratios = []
-    for repetition in range(LOGGING_REPETITIONS):
+    for repetition in range(repetitions):
         first, second = (bare, whole) if repetition % 2 else (whole, bare)
-        times = {first: timed(first, time.process_time), second: timed(second, time.process_time)}
+        times = {first: seconds(first, time.process_time), second: seconds(second, time.process_time)}
         ratios.append(times[whole] / times[bare])
-    report(name, ratios, target)
+    return Row.of(f"a descent, logged: {name}", ratios, "×", against="its steps alone", at_most=at_most)
 
 
-def against_products(name: str, settings: PointSettings, steps: int, target: str) -> None:
+def against_products(name: str, settings: PointSettings, steps: int, at_most: float, repetitions: int) -> Row:
     """Time of a step over that of its matrix products alone, of the same library and shapes."""
     problem = make_problem(settings.problem, SEEDS)
     _, ours = batched(settings, problem)
@@ -161,35 +174,38 @@ def against_products(name: str, settings: PointSettings, steps: int, target: str
             torch.bmm(left, right, out=out)
 
     ratios = []
-    for _ in range(REPETITIONS):
-        bare = timed(lambda: [products() for _ in range(steps)])
-        ratios.append(timed(lambda: ours.run(steps)) / bare)
-    report(name, ratios, target)
+    for _ in range(repetitions):
+        bare = seconds(lambda: [products() for _ in range(steps)])
+        ratios.append(seconds(lambda: ours.run(steps)) / bare)
+    return Row.of(f"a step: {name}", ratios, "×", against="its matrix products alone", at_most=at_most)
 
 
-def main() -> None:
+def rows(given: argparse.Namespace) -> Iterator[Row]:
     torch.set_num_threads(1)
-    tiny = {"learning_rate": 0.05, "init_scale": 0.1}
-    wide = point({}, {"width": 40}, tiny)
-    deep = point({}, {"width": 5, "depth": 10}, {**tiny, "init_scale": 1.0})
-    print("run-steps a second, 8 seeds as one batch over the plain loop:")
-    against_plain("5×5, 15 measurements, linear, width 40, depth 2", wide, 4_000, 1_000, "target ≥ 150")
-    against_plain("5×5, 15 measurements, linear, width 5, depth 10", deep, 1_500, 300, "target ≥ 30")
-    entries = {"kind": "completion", "rows": 100, "columns": 100, "rank": 5, "norm": 100.0, "measurements": 2_000}
-    large = point(entries, {"width": 100, "depth": 3}, {"learning_rate": 0.1, "init_scale": 0.1})
-    against_plain("100×100, 2,000 entries, width 100, depth 3", large, 10, 10, "target > 1")
-    print("time of a step over that of its bare products:")
-    against_products("100×100, 2,000 entries, width 100, depth 3", large, 10, "target ≤ 1.5")
-    print("time of a descent with all diagnostics logged every 100 steps over that of its steps:")
-    logged = {**tiny, "steps": 13_000, "log_every": 100}
-    predicted = {**logged, "init": "balanced", "predict_from": 0}
-    narrow = {"width": 5, "depth": 10}
-    logging("width 40, depth 2", point({}, {"width": 40}, logged), "target ≤ 1.10")
-    logging("width 5, depth 10", point({}, narrow, {**logged, "steps": 4_000}), "target ≤ 1.10")
-    print("the same with theory beside it, rates and course (off unless gd.predict_from asks for it):")
-    logging("width 40, depth 2", point({}, {"width": 40}, predicted), "no target")
-    logging("width 5, depth 10", point({}, narrow, {**predicted, "steps": 4_000}), "no target")
+    repetitions = QUICK_REPETITIONS if given.quick else REPETITIONS
+    wide, deep = "5×5, 15 measurements, linear, width 40, depth 2", "5×5, 15 measurements, linear, width 5, depth 10"
+    large = "100×100, 2,000 entries, width 100, depth 3"
+    wide_settings = point({}, {"width": 40}, TINY)
+    deep_settings = point({}, {"width": 5, "depth": 10}, {**TINY, "init_scale": 1.0})
+    large_settings = point(ENTRIES, {"width": 100, "depth": 3}, {"learning_rate": 0.1, "init_scale": 0.1})
+    yield from against_plain(wide, wide_settings, 4_000, 1_000, 150, repetitions)
+    yield from against_plain(deep, deep_settings, 1_500, 300, 30, repetitions)
+    yield from against_plain(large, large_settings, 10, 10, 1, repetitions)
+    yield against_products(large, large_settings, 10, 1.5, repetitions)
+    yield from logged(QUICK_LOGGING_REPETITIONS if given.quick else LOGGING_REPETITIONS)
+
+
+def logged(repetitions: int) -> Iterator[Row]:
+    """With theory (off unless gd.predict_from asks for it): rates and course."""
+    every = {**TINY, "log_every": 100}
+    models = {"width 40, depth 2": ({"width": 40}, 13_000), "width 5, depth 10": ({"width": 5, "depth": 10}, 4_000)}
+    for name, (model, steps) in models.items():
+        settings = point({}, model, {**every, "steps": steps})
+        yield logging(f"all diagnostics every 100 steps, {name}", settings, 1.1, repetitions)
+    for name, (model, steps) in models.items():
+        settings = point({}, model, {**every, "steps": steps, "init": "balanced", "predict_from": 0})
+        yield logging(f"the same with theory beside it, {name}", settings, None, repetitions)
 
 
 if __name__ == "__main__":
-    main()
+    run(arguments_of(__doc__), rows)

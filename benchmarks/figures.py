@@ -17,7 +17,7 @@ as the published code has it but on this CPU with all cores, and gradient descen
 slice of each is timed at every sweep point (10⁶ guesses, 300 steps) and multiplied up: hours, estimated, not run.
 
 Medians and quartiles over the data sets are those that README tells. `--quick` takes 3 data sets of the first preset
-and shorter slices: its seconds and errors are not those of a figure, and have no target.
+and fewer guesses: its seconds and errors are not those of a figure, and have no target.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SLICE_STEPS = 300
 RESAMPLES = 20_000
 MOST_ERROR = 0.05
 QUICK_SEEDS, QUICK = 3, 10
-"""data sets; times shorter slices"""
+"""data sets; times fewer guesses in a slice"""
 IN_README = ("width-linear", "depth-linear")
 
 
@@ -102,11 +102,7 @@ def published(experiment: Experiment, fewer: int) -> tuple[float, float]:
     from engine.models.factorization import factor_shapes
     from engine.problems.problem import make_problem
 
-    guesses, slice_guesses, slice_steps = (
-        PUBLISHED_GUESSES[experiment.name.split("-")[0]],
-        SLICE_GUESSES // fewer,
-        SLICE_STEPS // fewer,
-    )
+    guesses, slice_guesses = PUBLISHED_GUESSES[experiment.name.split("-")[0]], SLICE_GUESSES // fewer
     guessing = descent = 0.0
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     for point in experiment.points:
@@ -128,14 +124,14 @@ def published(experiment: Experiment, fewer: int) -> tuple[float, float]:
         layers = [factor[0].clone().float().requires_grad_() for factor in initial_factors(point, [0])]
         optimizer = torch.optim.SGD(layers, 1e-4)  # the step's rule costs little beside the gradient
         start = time.perf_counter()
-        for _ in range(slice_steps):
+        for _ in range(SLICE_STEPS):
             product = layers[0]
             for layer in layers[1:]:
                 product = layer @ function(product)
             optimizer.zero_grad()
             (product.flatten() @ design - targets).square().mean().backward()
             optimizer.step()
-        descent += (time.perf_counter() - start) * point.gd.steps / slice_steps * experiment.seeds
+        descent += (time.perf_counter() - start) * point.gd.steps / SLICE_STEPS * experiment.seeds
     return guessing / 3600, descent / 3600
 
 
@@ -182,8 +178,8 @@ def medians(experiment: Experiment, trials: list[TrialResult]) -> Iterator[Row]:
             of_point = [each for each in trials if (each.point, each.method) == (point, method)]
             losses = [each.generalization_loss for each in of_point if each.generalization_loss is not None]
             low, middle, high = np.quantile(losses, (0.25, 0.5, 0.75)).tolist()
-            what = f"{experiment.name}, {experiment.label(point)}: loss of {METHOD_LABELS[method]}"
-            yield Row(what, middle, "", low, high, note=f"median and quartiles over {len(losses)} data sets")
+            what = f"{experiment.name}, {experiment.label(point)}: loss of {METHOD_LABELS[method]}, quartiles"
+            yield Row(what, middle, "", low, high, on=f"{len(losses)} data sets")
 
 
 if __name__ == "__main__":

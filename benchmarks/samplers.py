@@ -1,11 +1,11 @@
 """Effective accepted samples a second, against a plain PyTorch loop, in one run.
 
-    python benchmarks/samplers.py [--repetitions 5]
+    python benchmarks/samplers.py [--repetitions 5] [--quick] [--json]
 
 The plain loop is Guess & Check as the papers' experiments describe it: randn and bmm layer by layer, 200,000 guesses at
 a time, on all cores. Its hits are too rare to be timed, so its accepted samples a second are its guesses a second times
 the acceptance probability, which the sampler under test estimates (tests/test_samplers.py holds it against rejection).
-Sides take turns, each in a process of its own; the least and the median of the turns' ratios are printed.
+Sides take turns, each in a process of its own, and the ratio of each turn is taken.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import math
 import multiprocessing
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import torch
+from _harness import arguments_of, run
 
 from engine.models.activations import activation
 from engine.models.factorization import factor_shapes
@@ -28,8 +28,13 @@ from engine.problems.problem import make_problem
 from engine.samplers import SAMPLERS
 from engine.samplers.interface import Target
 from engine.spec.settings import PointSettings, SamplerName
+from mftui.benchmark import Row
 
+CPU = torch.device("cpu")
 PLAIN_BATCH = 200_000
+QUICK_REPETITIONS = 2
+QUICK = 4
+"""times fewer samples and draws"""
 
 DEEP: dict[str, Any] = {"depth": 10, "normalize": True, "eps_train": 0.0035}
 POSTERIOR: list[tuple[str, SamplerName, float, dict[str, Any]]] = [
@@ -54,13 +59,13 @@ def point(**fields: Any) -> PointSettings:
     return PointSettings.model_validate({"model": model, "gnc": gnc})
 
 
-def target(settings: PointSettings) -> Target:
-    return Target(settings, 0, make_problem(settings.problem, [0]), torch.device("cpu"))
+def target(settings: PointSettings, device: torch.device = CPU) -> Target:
+    return Target(settings, 0, make_problem(settings.problem, [0]).to(device, torch.float64), device)
 
 
-def plain_guesses_per_second(settings: PointSettings, batches: int) -> float:
+def plain_guesses_per_second(settings: PointSettings, batches: int, device: torch.device = CPU) -> float:
     """The papers' loop: float32, fan-out scaling, all cores, torch as it comes."""
-    trial = target(settings)
+    trial = target(settings, device)
     function = activation(trial.point.model).function
     design = trial.problem.measurements.dense(25)[0].float().T.contiguous()
     targets = trial.problem.targets[0].float()
@@ -69,7 +74,7 @@ def plain_guesses_per_second(settings: PointSettings, batches: int) -> float:
     for _ in range(batches):
         product = torch.empty(0)
         for layer, (rows, columns) in enumerate(factor_shapes(trial.point)):
-            weights = torch.randn(PLAIN_BATCH, rows, columns) / math.sqrt(rows)
+            weights = torch.randn(PLAIN_BATCH, rows, columns, device=device) / math.sqrt(rows)
             product = torch.bmm(weights, function(product)) if layer else weights
         if trial.point.gnc.normalize:
             product = product / (torch.linalg.matrix_norm(product, keepdim=True) + 1e-6)
@@ -101,60 +106,64 @@ def literal_guesses_per_second(trial: Target) -> float:
     return float(state.draws / (time.perf_counter() - start))
 
 
-def row(what: str, ratios: list[float], wanted: float, note: str = "") -> None:
-    median = statistics.median(ratios)
-    mark = "" if median >= wanted else "  (below)"
-    print(f"{what:42} {min(ratios):>10,.1f} {median:>10,.1f} {wanted:>8,.1f}{mark}  {note}", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=5)
-    repetitions = parser.parse_args().repetitions
+def rows(given: argparse.Namespace) -> Iterator[Row]:
     torch.set_num_threads(1)
     keep_freed_memory()  # as workers do
-
+    repetitions, fewer = (QUICK_REPETITIONS, QUICK) if given.quick else (given.repetitions, 1)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
-        compare(
-            repetitions, lambda settings, batches: other.submit(plain_guesses_per_second, settings, batches).result()
-        )
+
+        def plain_rate(settings: PointSettings, batches: int) -> float:
+            return other.submit(plain_guesses_per_second, settings, batches).result()
+
+        yield from posterior(repetitions, fewer, plain_rate)
+        yield from literal(repetitions, fewer, plain_rate)
 
 
-def compare(repetitions: int, plain_rate: Callable[[PointSettings, int], float]) -> None:
-    """Measure and print all rows; `plain_rate` runs the plain loop elsewhere."""
-    print(f"{'ratio to the plain loop':42} {'least':>10} {'median':>10} {'wanted':>8}")
-    print("effective accepted samples a second")
-    for what, name, wanted, fields in POSTERIOR:
-        samples = 20_000 if "depth" not in fields else 2_000
+PlainRate = Callable[[PointSettings, int], float]
+"""runs the plain loop elsewhere"""
+
+
+def posterior(repetitions: int, fewer: int, plain_rate: PlainRate) -> Iterator[Row]:
+    for what, name, at_least, fields in POSTERIOR:
+        samples = (20_000 if "depth" not in fields else 2_000) // fewer
         trial = target(point(**fields, sampler=name, effective_samples=samples))
-        ratios, notes = [], ""
+        ratios, note = [], ""
         for _ in range(repetitions):
-            plain = plain_rate(trial.point, 2)
+            plain = plain_rate(trial.point, max(1, 2 // fewer))
             rate, probability, _ = effective_samples_per_second(trial, name)
             ratios.append(rate / (plain * probability))
-            notes = f"{rate:,.0f}/s against {plain * probability:.2g}/s, P = {probability:.2e}"
-        row(what, ratios, wanted, notes)
+            note = f"{rate:,.0f}/s against {plain * probability:.2g}/s, P = {probability:.2e}"
+        against = "the plain loop's accepted samples"
+        yield Row.of(f"effective samples a second: {what}", ratios, "×", against=against, at_least=at_least, note=note)
 
     trial = target(point(width=160, eps_train=1e-4, sampler="conditional", effective_samples=1_000))
-    seconds = [effective_samples_per_second(trial, "conditional") for _ in range(repetitions)]
-    print(
-        f"1,000 effective samples at width 160, ε = 1e-4: {statistics.median(s for *_, s in seconds):.2f} s "
-        f"(wanted: under 2 s), P = {seconds[0][1]:.1e}"
+    found = [effective_samples_per_second(trial, "conditional") for _ in range(repetitions)]
+    yield Row.of(
+        "1,000 effective samples at width 160, ε = 1e-4",
+        [took for *_, took in found],
+        "s",
+        at_most=2,
+        note=f"P = {found[0][1]:.1e}",
     )
 
-    print("literal guesses a second")
-    for what, wanted, fields in LITERAL:
+
+def literal(repetitions: int, fewer: int, plain_rate: PlainRate) -> Iterator[Row]:
+    for what, at_least, fields in LITERAL:
         normals = sum(rows * columns for rows, columns in factor_shapes(point(**fields)))
-        draws = min(8_000_000, 400_000_000 // normals)
+        draws = min(8_000_000, 400_000_000 // normals) // fewer
         trial = target(point(**fields, eps_train=1e-9, sampler="rejection", draws=draws))
-        ratios, notes = [], ""
+        ratios, note = [], ""
         for _ in range(repetitions):
             plain = plain_rate(trial.point, max(1, draws // PLAIN_BATCH // 2))
             ours = literal_guesses_per_second(trial)
             ratios.append(ours / plain)
-            notes = f"{ours:.2g}/s against {plain:.2g}/s; {ours * normals / 1e6:.0f} M normals/s"
-        row(what, ratios, wanted, notes)
+            note = f"{ours:.2g}/s against {plain:.2g}/s; {ours * normals / 1e6:.0f} M normals/s"
+        yield Row.of(
+            f"literal guesses a second: {what}", ratios, "×", against="the plain loop's", at_least=at_least, note=note
+        )
 
 
 if __name__ == "__main__":
-    main()
+    parser = arguments_of(__doc__)
+    parser.add_argument("--repetitions", type=int, default=5)
+    run(parser, rows)

@@ -1,37 +1,41 @@
-"""How long the commands that should answer at once take: `python benchmarks/startup.py [--repeats N] [--json]`.
+"""How long the commands that should answer at once take.
 
-Wall-clock and processor time, medians, each of a fresh process: `mftui --help`; `mftui runs` with 100 runs; and the
-explorer in a pseudo-terminal, until it has drawn something on the alternate screen. An idle machine is assumed: the
-load average is printed, and processor time depends on it less.
+    python benchmarks/startup.py [--repeats 9] [--quick] [--json]
+
+Wall-clock and processor time, each of a fresh process: `mftui --help`; `mftui runs` with 100 runs; and the explorer in
+a pseudo-terminal, until it has drawn something on the alternate screen. The targets are for an idle machine; processor
+time depends less on what else runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import os
 import pty
 import re
 import select
 import signal
-import statistics
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+from _harness import arguments_of, processor_seconds, run
 
 from engine.runs import catalog
 from engine.runs.directory import RunDirectory
 from engine.runs.store import EventLog
 from engine.spec import preset
+from mftui.benchmark import Row
 
 MFTUI = [sys.executable, "-P", "-m", "mftui.cli"]
 RUNS = 100
+QUICK_REPEATS = 2
 GOALS = {"mftui --help": 0.3, "mftui runs": 0.3, "explorer, first paint": 0.7}
 """seconds on 2 idle cores"""
 ALTERNATE_SCREEN = b"\x1b[?1049h"
@@ -47,12 +51,14 @@ def make_runs(home: Path) -> None:
     experiment = preset.load("quick-start")
     (home / "runs").mkdir(parents=True)
     for index in range(RUNS):
-        run = RunDirectory.create(experiment, "cpu", home / "runs" / f"quick-start-20261123-{index:06}-{index:04x}")
-        with EventLog(run.path) as log:
+        directory = RunDirectory.create(
+            experiment, "cpu", home / "runs" / f"quick-start-20261123-{index:06}-{index:04x}"
+        )
+        with EventLog(directory.path) as log:
             for kind in ("started", "device", "finished"):
                 log.event(kind, device="cpu")
         for unit in range(4):
-            with EventLog(run.path, f"{unit:04}") as log:
+            with EventLog(directory.path, f"{unit:04}") as log:
                 for seed in range(3):
                     log.event("trial", point=0, method="gd", seed=seed, outcome="finished")
 
@@ -87,7 +93,7 @@ def first_paint_seconds(home: Path, environment: Mapping[str, str]) -> tuple[flo
         if not ready:
             raise TimeoutError(f"the explorer shows nothing but {seen[-500:]!r}")
         seen += os.read(master, 1 << 16)
-    result = time.perf_counter() - started, _processor_seconds(process.pid)
+    result = time.perf_counter() - started, processor_seconds(process.pid)
     os.write(master, b"q")
     while process.poll() is None:
         if select.select([master], [], [], 0.1)[0]:
@@ -111,16 +117,8 @@ def _shows_something(seen: bytes) -> bool:
     return bool(switched) and sum(each.isalnum() for each in text) >= SOMETHING
 
 
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+def rows(given: argparse.Namespace) -> Iterator[Row]:
+    repeats = QUICK_REPEATS if given.quick else given.repeats
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         make_runs(home)
@@ -130,28 +128,14 @@ def main() -> None:
             "mftui runs": lambda: command_seconds(["runs"], environment),
             "explorer, first paint": lambda: first_paint_seconds(home, environment),
         }
-        rows = []
         for name, measure in measured.items():
             measure()  # once before, for the disk's cache
-            walls, used = zip(*(measure() for _ in range(options.repeats)), strict=True)
-            rows.append(
-                {
-                    "what": name,
-                    "seconds": statistics.median(walls),
-                    "best": min(walls),
-                    "processor_seconds": statistics.median(used),
-                    "goal": GOALS[name],
-                }
-            )
-    if options.json:
-        print(json.dumps({"repeats": options.repeats, "load": os.getloadavg()[0], "rows": rows}, indent=2))
-        return
-    print(f"load average {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores, {options.repeats} repeats")
-    print(f"{'':24}{'median s':>10}{'best s':>10}{'cpu s':>10}{'goal s':>10}")
-    for row in rows:
-        numbers = (row["seconds"], row["best"], row["processor_seconds"], row["goal"])
-        print(f"{row['what']:24}" + "".join(f"{number:10.2f}" for number in numbers))
+            walls, used = zip(*(measure() for _ in range(repeats)), strict=True)
+            yield Row.of(name, walls, "s", at_most=GOALS[name])
+            yield Row.of(f"{name}, processor time", used, "s")
 
 
 if __name__ == "__main__":
-    main()
+    parser = arguments_of(__doc__)
+    parser.add_argument("--repeats", type=int, default=9)
+    run(parser, rows)

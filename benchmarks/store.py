@@ -1,66 +1,65 @@
-"""The store: `python benchmarks/store.py [--rows 1000000] [--json]`.
+"""How fast the store takes rows and gives them back.
 
-Rows of 30 float64 written, read back, attached to with thinning and followed; bytes a row. Trust ratios; times only
-on an idle machine: the load average is printed.
+    python benchmarks/store.py [--rows 1000000] [--turns 3] [--quick] [--json]
+
+Rows of 30 float64 written, read back, attached to with thinning and followed; bytes a row.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from _harness import arguments_of, run, seconds
+
 from engine.runs.store import Reader, Writer
+from mftui.benchmark import Row
 
 COLUMNS = ["point", "seed", "step", *(f"value_{index}" for index in range(27))]
 SCHEMA = {"gd": COLUMNS}
 BATCH = 100
 MOST = 2_000
 FOLLOWED = 200
+QUICK_ROWS, QUICK_TURNS = 100_000, 2
 
 
-def measure(count: int) -> dict[str, float]:
-    found: dict[str, float] = {"rows": count}
+def measure(count: int) -> dict[tuple[str, str], float]:
+    """By name and unit."""
+    found: dict[tuple[str, str], float] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Writer(folder, SCHEMA, 0) as writer:
             began = time.perf_counter()
             for start in range(0, count, BATCH):
                 writer.rows("gd", [[0, 0, step, *[0.5] * 27] for step in range(start, start + BATCH)])
-            found["rows_written_a_second"] = count / (time.perf_counter() - began)
-            found["bytes_a_row"] = (folder / "gd-0000-0001.rec").stat().st_size / count
+            found["written", "rows/s"] = count / (time.perf_counter() - began)
+            found["on disk", "bytes/row"] = (folder / "gd-0000-0001.rec").stat().st_size / count
             began = time.perf_counter()
             reader = Reader(folder, SCHEMA)
             thinned = reader.rows("gd", most=MOST)
-            found["attach_thinned_seconds"] = time.perf_counter() - began
-            found["attach_thinned_rows"] = len(thinned)
+            found[f"attached to, thinned to {len(thinned):,} rows", "s"] = time.perf_counter() - began
             began = time.perf_counter()
             for step in range(FOLLOWED):
                 writer.rows("gd", [[0, 0, count + step, *[0.5] * 27]])
                 assert len(reader.rows("gd", most=MOST)) == 1
-            found["write_and_follow_a_row_microseconds"] = 1e6 * (time.perf_counter() - began) / FOLLOWED
-        began = time.perf_counter()
-        every = Reader(folder, SCHEMA).rows("gd")
-        found["rows_read_a_second"] = len(every) / (time.perf_counter() - began)
-    found["load_average"] = os.getloadavg()[0]
+            found["a row written and followed", "µs"] = 1e6 * (time.perf_counter() - began) / FOLLOWED
+        took = seconds(lambda: Reader(folder, SCHEMA).rows("gd"))
+        found["read", "rows/s"] = (count + FOLLOWED) / took
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    found = measure(given.rows)
-    if given.json:
-        print(json.dumps(found, indent=2))
-        return
-    for name, value in found.items():
-        print(f"{name.replace('_', ' '):40} {value:12.5g}")
+def rows(given: argparse.Namespace) -> Iterator[Row]:
+    count = min(given.rows, QUICK_ROWS) if given.quick else given.rows
+    turns = [measure(count) for _ in range(QUICK_TURNS if given.quick else given.turns)]
+    for name, unit in turns[0]:
+        yield Row.of(name, [turn[name, unit] for turn in turns], unit, on=f"{count:,} rows of {len(COLUMNS)} numbers")
 
 
 if __name__ == "__main__":
-    main()
+    parser = arguments_of(__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--turns", type=int, default=3)
+    run(parser, rows)
