@@ -14,7 +14,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov --cov-report=term:skip-covered -q -n auto --dist loadscope
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -q -n 3 --dist loadscope
 
 quick: .venv/installed
 	$(BIN)/ruff check .
