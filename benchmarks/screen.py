@@ -39,6 +39,8 @@ KEYS = "yxm[]"
 """each changes something on the screen"""
 HELP, HELP_TEXT, BACK = b"?", b"pause, or go on", b"\x1b"
 PRESSES = 40
+BETWEEN_SECONDS = 2.0, 2.4
+"""from closing the help to opening it again: so long a link of 20 KB/s takes to draw what was under it"""
 QUICK_SECONDS, QUICK_PRESSES = 6.0, 6
 MOST_KILOBYTES, MOST_CORES = 20, 0.25
 MOST_KEY_MS, MOST_KEY_MS_ON_A_SLOW_LINK = 50, 500
@@ -118,7 +120,7 @@ def measure(preset: str, settings: list[str], seconds: float, drain: float | Non
                 terminal.press(HELP)
                 running.append(terminal.read(PATIENCE_SECONDS, until=HELP_TEXT))
                 terminal.press(BACK)
-                terminal.read(rng.uniform(0.8, 1.2))
+                terminal.read(rng.uniform(*BETWEEN_SECONDS))
             terminal.press(b" ")  # paused: what comes after a key is its answer
             terminal.read(2.0)
             paused = []

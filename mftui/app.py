@@ -126,6 +126,7 @@ class Explorer(App[None]):
     def _settle(self) -> None:
         gc.collect()
         gc.freeze()  # or each full collection goes through every import and widget: a pause of 90 ms
+        gc.enable()
 
     @property
     def lab_screen(self) -> LabScreen | None:

@@ -280,7 +280,7 @@ class LiveRun:
     def _read(self) -> bool:
         events = self._reader.events()
         for event in events:
-            with suppress(KeyError, TypeError, ValueError, IndexError):  # a damaged line tells nothing
+            with suppress(KeyError, TypeError, ValueError, IndexError, OverflowError):  # a damaged line tells nothing
                 self._take_event(event)
         return any([bool(events), *(self._take_rows(table) for table in self._takers if table in self._reader.schema)])
 

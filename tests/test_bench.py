@@ -156,7 +156,8 @@ def test_rows_measured_before_an_error_are_kept_and_the_error_is_one(scripts: Pa
 def test_ctrl_c_stops_the_script_and_prints_what_there_is(scripts: Path, tmp_path: Path) -> None:
     (scripts / "half.py").write_text(HARNESS.format(then="time.sleep(600)"), encoding="utf-8")
     command = (
-        "import pathlib, sys; from mftui import benchmark; from mftui.cli import main\n"
+        "import pathlib, signal, sys; from mftui import benchmark; from mftui.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background inherits ignored\n"
         f"benchmark.folder = lambda: pathlib.Path({str(scripts)!r}); sys.argv[1:] = ['bench', '--json']; main()"
     )
     said = tmp_path / "said"

@@ -107,7 +107,7 @@ def load(preset: str | Path, overrides: Iterable[str] = (), name: str = "") -> E
 
 def parse(text: str, name: str) -> Experiment:
     """Validate the text of a preset that has no file (or whose file is `name`); `extends` is resolved as in `load`."""
-    document = _parse_toml(text, name)
+    document = parse_toml(text, name)
     sources = _leaves(document, name)
     document, sources = _merge_parent(document, sources, name, Path.cwd(), (name,))
     return _validate(Path(name).stem, document, _Sources(name, sources))
@@ -148,18 +148,21 @@ def _read(path: Path) -> str:
         raise PresetError([f"{path}: can't be read: {error.strerror or error}"]) from None
 
 
-def _parse_toml(text: str, source: str) -> dict[str, Any]:
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """Raises `PresetError`, naming the source, if it is none."""
     try:
         return tomllib.loads(text)
     except ValueError as error:  # a date that is none is no TOMLDecodeError
         raise PresetError([f"{source}: not valid TOML: {error}"]) from None
+    except RecursionError:
+        raise PresetError([f"{source}: not valid TOML: nested too deeply"]) from None
 
 
 def _read_with_parents(path: Path, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, str]]:
     source = str(path)
     if source in seen:
         raise PresetError([f"{source}: extends: expected no cycle, got {' → '.join((*seen, source))}"])
-    document = _parse_toml(_read(path), source)
+    document = parse_toml(_read(path), source)
     _anchor_path(document, path.parent)
     return _merge_parent(document, _leaves(document, source), source, path.parent, (*seen, source))
 

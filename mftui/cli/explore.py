@@ -35,8 +35,7 @@ def explore(
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         typer.echo("error: the explorer needs a terminal; without one: mftui run " + preset, err=True)
         raise typer.Exit(2)
-    gc.disable()  # what imports make is there to stay: 7 % of the time until the first picture
+    gc.disable()  # until the app is ready: what comes into being before that is there to stay
     from mftui.app import Explorer
 
-    gc.enable()
     Explorer(experiment, device, low_bandwidth=low_bandwidth, max_rate=max_rate).run()

@@ -60,14 +60,13 @@ Every defect found is named with file and key.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from engine.analysis import laws
-from engine.spec.preset import PresetError, preset_directory, shipped
+from engine.spec.preset import PresetError, parse_toml, preset_directory, shipped
 from engine.spec.settings import METHODS, Method
 
 Kind = Literal["sweep", "lines", "heatmap", "course", "theorem", "histogram", "alignment"]
@@ -142,9 +141,7 @@ def shipped_figures() -> list[str]:
 def read(path: Path) -> Definition:
     """Read a definition. Raises `PresetError` with every defect found."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise PresetError([f"{path}: not valid TOML: {error}"]) from None
+        document = parse_toml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
         raise PresetError([f"{path}: expected UTF-8 text, got bytes that are not ({error.reason})"]) from None
     except OSError as error:
@@ -163,7 +160,7 @@ def find(name: str) -> Definition | None:
 def _defines_panels(path: Path) -> bool:
     """Whether a file defines a figure, and no preset; a file that can't be read is for the presets to complain of."""
     try:
-        return "panels" in tomllib.loads(path.read_text(encoding="utf-8"))
+        return "panels" in parse_toml(path.read_text(encoding="utf-8"), str(path))
     except (OSError, ValueError):
         return False
 
