@@ -174,6 +174,11 @@ class TrialResult:
         return TrialResult(**{**data, "guesses": guesses, "laws": None if laws is None else LawRecord.from_json(laws)})
 
 
+def place(experiment: Experiment, trial: TrialResult) -> tuple[int, int]:
+    """Row and column of a trial in a table of data sets by sweep points."""
+    return trial.seed - experiment.points[trial.point].problem.seed, trial.point
+
+
 def trial_of(event: dict[str, Any]) -> TrialResult:
     """The result that a stored `trial` event carries. Raises KeyError or TypeError if it is damaged."""
     return TrialResult.from_json({key: value for key, value in event.items() if key not in ("event", "time")})

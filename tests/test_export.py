@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import random
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,7 +31,7 @@ from mftui.export.tables import RESULTS, names, table
 from tests.commands import Command, terminal
 from tests.lab import computed, finished_run
 from tests.runs import CEILING_SECONDS, TINY, make_run, results_of, tables_of, wait_until
-from tests.test_harm import KINDS, damage
+from tests.test_harm import KINDS, damaged_copy
 
 DATA = Path(__file__).parent / "data"
 SMALL = ["gnc.draws=5000", "gnc.prior_draws=500"]
@@ -282,11 +281,7 @@ def test_a_trial_of_nonsense_is_left_out_with_a_note(run: RunDirectory, mftui: C
 def test_whatever_is_damaged_in_a_run_it_is_exported_or_refused_with_a_sentence(
     seed: int, kinds: list[str], tmp_path: Path
 ) -> None:
-    path, rng = tmp_path / "run", random.Random(seed)
-    shutil.rmtree(path, ignore_errors=True)
-    shutil.copytree(DATA / "run-format-2", path)
-    for kind in kinds:
-        damage(kind, rng.choice(sorted(file for file in path.iterdir() if file.is_file())), rng)
+    path = damaged_copy(DATA / "run-format-2", tmp_path / "run", seed, kinds)
     with suppress(RunError):
         contents = Contents(RunDirectory.open(path))
         assert all(isinstance(content, bytes) for content in _everything(contents))

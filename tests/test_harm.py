@@ -159,6 +159,16 @@ def damage(kind: str, path: Path, rng: random.Random) -> None:
             path.write_bytes(rng.randbytes(rng.randint(0, 300)))
 
 
+def damaged_copy(whole: Path, path: Path, seed: int, kinds: list[str]) -> Path:
+    """A copy at `path`, with a file of it damaged for each kind."""
+    rng = random.Random(seed)
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(whole, path)
+    for kind in kinds:
+        damage(kind, rng.choice(sorted(file for file in path.iterdir() if file.is_file())), rng)
+    return path
+
+
 KINDS = ["removed", "truncated", "flipped", "directory", "dangling", "looping", "elsewhere", "deep", "value", "noise"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import shutil
 from contextlib import suppress
@@ -25,7 +24,7 @@ from mftui.report.history import computing_seconds
 from tests.commands import Command
 from tests.lab import computed, finished_run
 from tests.runs import TINY, make_run
-from tests.test_harm import KINDS, damage
+from tests.test_harm import KINDS, damaged_copy
 
 DATA = Path(__file__).parent / "data"
 SMALL = ["gnc.draws=5000", "gnc.prior_draws=500"]
@@ -302,11 +301,7 @@ def test_a_run_that_never_began_has_a_report() -> None:
 def test_whatever_is_damaged_in_a_run_its_report_is_made_or_refused_with_a_sentence(
     seed: int, kinds: list[str], tmp_path: Path
 ) -> None:
-    path, rng = tmp_path / "run", random.Random(seed)
-    shutil.rmtree(path, ignore_errors=True)
-    shutil.copytree(DATA / "run-format-2", path)
-    for kind in kinds:
-        damage(kind, rng.choice(sorted(file for file in path.iterdir() if file.is_file())), rng)
+    path = damaged_copy(DATA / "run-format-2", tmp_path / "run", seed, kinds)
     with suppress(RunError):
         _texts(RunDirectory.open(path))
 

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from engine.analysis.intervals import median_interval, share_interval
 from engine.analysis.verdict import Verdict, alone
-from engine.results import TrialResult
+from engine.results import TrialResult, place
 from engine.spec.preset import Experiment
 from engine.spec.settings import PointSettings
 
@@ -71,7 +71,7 @@ def _generalized(
     for result in results:
         if result.method == "gd" and result.outcome != "failed":
             point = experiment.points[result.point]
-            trial = result.seed - point.problem.seed, result.point
+            trial = place(experiment, result)
             done[trial] = True
             generalized[trial] = result.generalization_loss is not None and result.generalization_loss < _bar(point)
     return done, generalized

@@ -14,7 +14,7 @@ from engine.analysis.line_fit import FEWEST_DATA_SETS, Means, fit_line
 from engine.analysis.tails import loss_at, median_edge, shares_below
 from engine.analysis.theorems import Measured
 from engine.analysis.verdict import Verdict, alone, plus_minus, slope, times, too_few
-from engine.results import Interval, TrialResult
+from engine.results import Interval, TrialResult, place
 from engine.spec.preset import Experiment
 from engine.spec.settings import Method
 
@@ -26,7 +26,7 @@ def theorem(measured: Measured | None) -> Iterator[Verdict]:
     """What `engine.analysis.theorems` says."""
     if measured is not None:
         text = "; ".join([measured.verdict, *measured.caveats])
-        yield Verdict(f"the {measured.theorem} theorem", text, slope(measured.fit))
+        yield Verdict(f"the {measured.theorem} theorem", text, slope(measured.fit) if measured.fit else None)
 
 
 def independence(
@@ -74,12 +74,11 @@ def small_threshold(experiment: Experiment, results: Sequence[TrialResult]) -> I
         return
     chosen = means.with_errors()
     fit = fit_line(x, means, chosen)
-    whole = Interval(fit.slope, fit.slope - fit.slope_reach, fit.slope + fit.slope_reach)
     last, before = np.flatnonzero(chosen)[np.argsort(x[chosen])][:2]
     text = (
         f"mean L_gen (geometric over data sets) goes from {10 ** means.mean[chosen][x[chosen].argmax()]:.2g} to "
         f"{10 ** means.mean[last]:.2g} as ε_train goes from {10 ** x[chosen].max():.2g} to {10 ** x[last]:.2g}, "
-        f"exponent {plus_minus(whole)} (95 %)"
+        f"exponent {plus_minus(slope(fit))} (95 %)"
     )
     local = _local_slope(x, means, int(before), int(last))
     if local is not None:
@@ -100,7 +99,7 @@ def _log_losses(experiment: Experiment, results: Sequence[TrialResult], method: 
     for result in results:
         loss = result.generalization_loss
         if result.method == method and result.outcome == "finished" and loss:
-            trial = result.seed - experiment.points[result.point].problem.seed, result.point
+            trial = place(experiment, result)
             values[trial] = math.log10(loss)
             if result.guesses and (summary := result.guesses.generalization_loss):
                 variances[trial] = (summary.standard_error / summary.mean / math.log(10)) ** 2

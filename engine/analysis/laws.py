@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from engine.analysis.line_fit import Means
-from engine.results import Estimate, LawRecord, TrialResult
+from engine.results import Estimate, LawRecord, TrialResult, place
 from engine.spec.preset import Experiment
 
 
@@ -43,7 +43,7 @@ def measured(experiment: Experiment, results: Sequence[TrialResult], quantity: s
     for result in results:
         estimate = None if result.laws is None else QUANTITIES[quantity](result.laws)
         if estimate is not None:
-            trial = result.seed - experiment.points[result.point].problem.seed, result.point
+            trial = place(experiment, result)
             values[trial], variances[trial] = estimate.value, estimate.standard_error**2
     return Means.of(values, variances)
 

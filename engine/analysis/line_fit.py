@@ -58,13 +58,16 @@ class Means:
         """Where there are data sets enough to judge an error by."""
         return np.asarray(self.count >= FEWEST_DATA_SETS)
 
+    def reaches(self) -> Float[ndarray, " point"]:
+        """Half widths of the means' 95 % intervals; NaN where there are too few data sets for one."""
+        found = np.full(len(self.mean), np.nan)
+        for point in np.flatnonzero(self.with_errors()).tolist():
+            found[point] = t_quantile(int(self.count[point]) - 1) * self.standard_error[point]
+        return found
+
     def beyond_zero(self) -> Bool[ndarray, " point"]:
         """Where the 95 % interval of the mean leaves zero out."""
-        found = np.zeros(len(self.mean), dtype=np.bool_)
-        for point in np.flatnonzero(self.with_errors()).tolist():
-            reach = t_quantile(int(self.count[point]) - 1) * self.standard_error[point]
-            found[point] = bool(abs(self.mean[point]) > reach)
-        return found
+        return np.asarray(np.abs(self.mean) > self.reaches())
 
 
 @dataclass(frozen=True)

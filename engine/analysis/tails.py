@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from engine.results import HISTOGRAM_EDGES, GuessRecord, LossSummary, TrialResult
+from engine.results import HISTOGRAM_EDGES, GuessRecord, LossSummary, TrialResult, place
 from engine.spec.preset import Experiment
 from engine.spec.settings import Method
 
@@ -44,7 +44,7 @@ def shares_below(
     shares = np.full((experiment.seeds, len(experiment.points)), np.nan)
     variances = shares.copy()
     for result, record, losses in _usable(results, method):
-        trial = result.seed - experiment.points[result.point].problem.seed, result.point
+        trial = place(experiment, result)
         shares[trial] = share = share_below(losses, edge)
         samples = max(1.0, record.effective_sample_size)
         cautious = (share * samples + 1) / (samples + 2)

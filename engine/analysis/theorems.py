@@ -58,6 +58,20 @@ class Measured:
     """what comes of it, or why nothing does yet"""
     caveats: tuple[str, ...] = ()
 
+    def bound(self, x: Float[ndarray, " n"]) -> Float[ndarray, " n"] | None:
+        """The bound's shape through the points, at widths or 1/depths; None without any."""
+        if self.reference is None:
+            return None
+        return self.reference * (x**WIDTH_EXPONENT if self.theorem == "width" else x)
+
+    def fitted(self, x: Float[ndarray, " n"]) -> Float[ndarray, " n"] | None:
+        """The line fitted, as a power law for the width; None without one."""
+        if self.fit is None:
+            return None
+        if self.theorem == "width":
+            return np.asarray(np.exp(self.fit.intercept) * x**self.fit.slope)
+        return self.fit.intercept + self.fit.slope * x
+
 
 def theorem_of(experiment: Experiment) -> Theorem | None:
     """The theorem that a sweep can measure."""

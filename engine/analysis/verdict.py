@@ -33,9 +33,9 @@ def alone(experiment: Experiment) -> bool:
     return experiment.over is None and experiment.seeds >= FEWEST_DATA_SETS
 
 
-def slope(fit: LineFit | None) -> Interval | None:
+def slope(fit: LineFit) -> Interval:
     """Of a fitted line; a power law's is the exponent."""
-    return None if fit is None else Interval(fit.slope, fit.slope - fit.slope_reach, fit.slope + fit.slope_reach)
+    return Interval(fit.slope, fit.slope - fit.slope_reach, fit.slope + fit.slope_reach)
 
 
 def too_few(means: Means, what: str, results: Sequence[TrialResult]) -> str:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.line_fit import t_quantile
-from engine.analysis.theorems import WIDTH_EXPONENT, Measured, measure, theorem_of
+from engine.analysis.theorems import Measured, measure, theorem_of
 from engine.results import HISTOGRAM_EDGES, TrialResult, summarize
 from engine.runs.directory import RunDirectory
 from engine.spec.preset import Experiment
 from engine.spec.settings import METHOD_LABELS, METHODS, Method
+from mftui.canvas.axis import Scale
 from mftui.figures.data import Quantity, RunData, quantity_of
 from mftui.figures.definition import Kind, Panel, PanelRun
 from mftui.formatting import format_loss
@@ -22,7 +22,6 @@ from mftui.views.roles import series as series_role
 from mftui.views.sweep_view import placed, value_text
 
 Floats = NDArray[np.float64]
-Scale = Literal["linear", "log"]
 Stroke = Literal["solid", "dashed", "dotted", "none"]
 
 MOST_SINGULAR_VALUES = 10
@@ -463,10 +462,7 @@ def _theorem(title: str, run: RunData) -> Iterator[Chart]:
         return
     means, wide = measured.means, measured.theorem == "width"
     sign = -1.0 if wide and np.nansum(np.sign(means.mean)) < 0 else 1.0
-    reach = np.full(len(means.mean), np.nan)
-    for point in np.flatnonzero(means.with_errors()).tolist():
-        reach[point] = t_quantile(int(means.count[point]) - 1) * means.standard_error[point]
-    y = sign * means.mean
+    y, reach = sign * means.mean, means.reaches()
     points = Series("measured", "gnc", measured.x, y, y - reach, y + reach, means.count, "none", METHODS.index("gnc"))
     threshold = format_loss(measured.threshold)
     if wide:
@@ -495,18 +491,14 @@ def _theorem_lines(measured: Measured) -> Iterator[Series]:
     known = measured.x[np.isfinite(measured.means.mean)]
     if not len(known):
         return
-    wide, fit = measured.theorem == "width", measured.fit
+    wide = measured.theorem == "width"
     x = np.geomspace(known.min(), known.max(), _LINE_POINTS) if wide else np.linspace(0, known.max(), _LINE_POINTS)
-    if measured.reference is not None:
-        shape, name = (x**WIDTH_EXPONENT, "bound, as k^(−1/2)") if wide else (x, "bound, as 1/depth")
-        yield Series(name, "label", x, measured.reference * shape, stroke="dashed")
-    if fit is not None:
-        if wide:
-            y, name = np.exp(fit.intercept) * x**fit.slope, f"fit k^({fit.slope:.2f} ± {fit.slope_reach:.2f})"
-        else:
-            y = fit.intercept + fit.slope * x
-            name = f"fit {fit.intercept:.2f} + ({fit.slope:.2f} ± {fit.slope_reach:.2f})/depth"
-        yield Series(name.replace("-", "−"), "mark", x, y)
+    if (bound := measured.bound(x)) is not None:
+        yield Series("bound, as k^(−1/2)" if wide else "bound, as 1/depth", "label", x, bound, stroke="dashed")
+    if (fit := measured.fit) is not None and (fitted := measured.fitted(x)) is not None:
+        slope = f"({fit.slope:.2f} ± {fit.slope_reach:.2f})"
+        name = f"fit k^{slope}" if wide else f"fit {fit.intercept:.2f} + {slope}/depth"
+        yield Series(name.replace("-", "−"), "mark", x, fitted)
 
 
 def _histograms(title: str, run: RunData) -> Iterator[Chart]:

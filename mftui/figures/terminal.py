@@ -7,10 +7,10 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from mftui.canvas.axis import Axis
+from mftui.canvas.axis import Axis, Scale
 from mftui.canvas.glyphs import Glyphs
 from mftui.canvas.ticks import ticks
-from mftui.figures.charts import Chart, Heat, Scale, Series, shown
+from mftui.figures.charts import Chart, Heat, Series, shown
 from mftui.formatting import format_loss
 from mftui.views.roles import color as color_of
 

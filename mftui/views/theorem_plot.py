@@ -6,15 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.analysis.line_fit import t_quantile
-from engine.analysis.theorems import WIDTH_EXPONENT, Measured
+from engine.analysis.theorems import Measured
 from mftui.canvas import Axis, ErrorBars, Line, Plot, Rule
 from mftui.formatting import format_loss
 from mftui.views.canvas_view import CanvasView
 from mftui.views.pane import Pane
 from mftui.views.sweep_plot import PointChosen
 from mftui.views.sweep_view import SweepView
-from mftui.views.trial import Floats
 
 _LINE_POINTS = 60
 _ROOM_FOR_LEGEND = 9
@@ -65,7 +63,7 @@ class TheoremPlot(Pane):
     def plot(self, view: SweepView, measured: Measured, selected: int) -> Plot:
         means, wide = measured.means, measured.theorem == "width"
         sign = -1.0 if wide and np.nansum(np.sign(means.mean)) < 0 else 1.0
-        heights, reach = sign * means.mean, _reaches(measured)
+        heights, reach = sign * means.mean, np.nan_to_num(means.reaches())
         shown = np.isfinite(heights)
         x = self._x_axis(view, measured)
         bars = ErrorBars(
@@ -113,33 +111,19 @@ def quantity(view: SweepView, measured: Measured) -> str:
     return f"1 − P(L_gen < c·ε_train | fit), c = {factor:.3g} (edge {edge})"
 
 
-def _reaches(measured: Measured) -> Floats:
-    """Half widths of the means' 95 % intervals; 0 where there are too few data sets for one."""
-    means = measured.means
-    reach = np.zeros(len(means.mean))
-    for point in np.flatnonzero(means.with_errors()).tolist():
-        reach[point] = t_quantile(int(means.count[point]) - 1) * means.standard_error[point]
-    return reach
-
-
 def _lines(measured: Measured, axis: Axis) -> tuple[Line, ...]:
     """The bound's shape, and the fit: over the points measured so far, and for the depth on to the limit."""
-    found = []
     known = measured.x[np.isfinite(measured.means.mean)]
     if not len(known):
         return ()
-    if measured.theorem == "width":
-        x = np.geomspace(known.min(), known.max(), _LINE_POINTS)
-        bound, name = x**WIDTH_EXPONENT, "bound, as k^(−1/2)"
-    else:
-        x = np.linspace(axis.limits[0], known.max(), _LINE_POINTS)
-        bound, name = x, "bound, as 1/depth"
-    if measured.reference is not None:
-        found.append(Line(x, measured.reference * bound, stroke="dashed", name=name, style="label"))
-    if (fit := measured.fit) is not None:
-        if measured.theorem == "width":
-            heights, name = np.exp(fit.intercept) * x**fit.slope, f"fit k^({fit.slope:.2f} ± {fit.slope_reach:.2f})"
-        else:
-            heights, name = fit.intercept + fit.slope * x, f"fit {fit.intercept:.2f} + {fit.slope:.2f}/depth"
-        found.append(Line(x, heights, name=name.replace("-", "−"), style="mark"))
+    wide, found = measured.theorem == "width", []
+    low, high = axis.limits[0], known.max()
+    x = np.geomspace(known.min(), high, _LINE_POINTS) if wide else np.linspace(low, high, _LINE_POINTS)
+    if (bound := measured.bound(x)) is not None:
+        name = "bound, as k^(−1/2)" if wide else "bound, as 1/depth"
+        found.append(Line(x, bound, stroke="dashed", name=name, style="label"))
+    if (fit := measured.fit) is not None and (fitted := measured.fitted(x)) is not None:
+        power = f"fit k^({fit.slope:.2f} ± {fit.slope_reach:.2f})"
+        name = power if wide else f"fit {fit.intercept:.2f} + {fit.slope:.2f}/depth"
+        found.append(Line(x, fitted, name=name.replace("-", "−"), style="mark"))
     return tuple(found)
