@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from engine.spec.preset import load, shipped
-from engine.spec.settings import SECTIONS, expected
+from engine.spec.settings import SECTIONS, expected, meaning
 
 PAGE = Path(__file__).parent / "presets.md"
 
@@ -36,8 +36,8 @@ def page() -> str:
         parts.append(f"\n## [{section}]\n{summary}\n\n| field | default | accepts | meaning |\n|---|---|---|---|\n")
         for name, field in settings.model_fields.items():
             default = str(field.default).lower() if isinstance(field.default, bool) else field.default
-            meaning = " ".join((field.description or "").split()).replace("|", "\\|")
-            parts.append(f"| `{name}` | {default} | {expected(field)} | {meaning} |\n")
+            means = meaning(f"{section}.{name}").replace("|", "\\|")
+            parts.append(f"| `{name}` | {default} | {expected(field)} | {means} |\n")
     parts.append("\n## Shipped presets\n")
     for name in shipped():
         experiment = load(name)
