@@ -11,8 +11,11 @@ pair is taken, so that a busy machine slows both. The last losses are compared, 
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,7 +33,7 @@ from mftui.benchmark import Row
 SEEDS = range(8)
 CPU = torch.device("cpu")
 REPETITIONS, QUICK_REPETITIONS = 9, 3
-LOGGING_REPETITIONS, QUICK_LOGGING_REPETITIONS = 41, 5
+LOGGING_REPETITIONS, QUICK_LOGGING_REPETITIONS = 41, 6
 
 TINY = {"learning_rate": 0.05, "init_scale": 0.1}
 ENTRIES = {"kind": "completion", "rows": 100, "columns": 100, "rank": 5, "norm": 100.0, "measurements": 2_000}
@@ -127,29 +130,49 @@ def same_steps(settings: PointSettings, problem: Problem, steps: int = 20) -> No
 
 
 def logging(name: str, settings: PointSettings, at_most: float | None, repetitions: int) -> Row:
-    """Processor time of a whole descent, all its rows included, over that of its steps alone: short runs, many pairs.
+    """Processor time of a whole descent, all its rows included, over that of its steps alone.
 
-    What differs by a few percent drowns in the wall-clock times of a busy machine.
+    Each stretch of steps is taken twice in turn, logged and bare, so that whatever else the machine does slows both:
+    what differs by a few percent drowns in the wall-clock times of a busy machine.
     """
     problem = make_problem(settings.problem, SEEDS)
     _, ours = batched(settings, problem)
     descent = Descent({0: settings}, SEEDS, problem, CPU)
+    ratios = [overhead(descent, ours) for _ in range(repetitions + 1)][1:]  # the first one finds cold memory
+    low, high = interval_of_median(ratios)
+    return Row(
+        f"a descent, logged: {name}",
+        statistics.median(ratios),
+        "×",
+        low,
+        high,
+        against="its steps alone",
+        at_most=at_most,
+        note=f"{repetitions} descents, 95 % interval of the median",
+    )
 
-    def whole() -> None:
-        state, _ = descent.init()
-        while descent.fraction(state) < 1:
-            state, _ = descent.step(state)
-        descent.finish(state)
 
-    def bare() -> None:
-        ours.run(settings.gd.steps)
+def overhead(descent: Descent, ours: BatchedStep) -> float:
+    """Processor time of one descent over that of as many bare steps of `ours`."""
+    start = time.process_time()
+    state, _ = descent.init()
+    logged, bare = time.process_time() - start, 0.0
+    while descent.fraction(state) < 1:
+        before, start = state.step, time.process_time()
+        state, _ = descent.step(state)
+        logged += time.process_time() - start
+        bare += seconds(partial(ours.run, state.step - before), time.process_time)
+    return (logged + seconds(partial(descent.finish, state), time.process_time)) / bare
 
-    ratios = []
-    for repetition in range(repetitions):
-        first, second = (bare, whole) if repetition % 2 else (whole, bare)
-        times = {first: seconds(first, time.process_time), second: seconds(second, time.process_time)}
-        ratios.append(times[whole] / times[bare])
-    return Row.of(f"a descent, logged: {name}", ratios, "×", against="its steps alone", at_most=at_most)
+
+def interval_of_median(values: Sequence[float]) -> tuple[float, float]:
+    """Order statistics between which the median lies in 95 % of samples of any distribution; all, if they are few."""
+    ordered, count = sorted(values), len(values)
+    outside = 0
+    while sum(math.comb(count, below) for below in range(outside + 1)) <= 0.025 * 2**count:
+        outside += 1
+    rank = max(outside - 1, 0)
+    return ordered[rank], ordered[-1 - rank]
 
 
 def against_products(name: str, settings: PointSettings, steps: int, at_most: float, repetitions: int) -> Row:

@@ -46,8 +46,12 @@ def test_the_effective_rank_of_equal_values_is_their_number_and_that_of_zero_is_
         assert measure(torch.zeros(1, 5)).item() == 0
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 1 << 10])
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
-def test_the_balancedness_gap_is_the_largest_of_the_layers(depth: int) -> None:
+def test_the_balancedness_gap_is_the_largest_of_the_layers_however_many_runs_are_worked_out_at_once(
+    depth: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnostics, "GAP_ENTRIES", at_once * (depth - 1) * 4**2)
     settings = point(depth=depth, width=4, init="gaussian", init_scale=0.5, rows=3, columns=6)
     factors = initial_factors(settings, SEEDS)
     for seed in range(len(SEEDS)):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.descent import grouping
 from engine.descent.batched_step import BatchedStep, compress
-from engine.descent.diagnostics import Spectrum, spectrum, spectrum_of_product
+from engine.descent.diagnostics import spectrum, spectrum_of_product
 from engine.descent.inits import initial_factors
 from engine.descent.learning_rate import LearningRates, checked, learning_rates
 from engine.descent.log_rows import log_rows
@@ -27,14 +27,15 @@ from engine.events import LEADING_VALUES, Event, Finished, Recovered, Rows, logg
 from engine.models.activations import activation
 from engine.problems.problem import Problem, ratings_tables
 from engine.results import TrialResult, held_out_rmse
+from engine.spec.names import OPTIMIZERS
 from engine.spec.settings import Method, PointSettings
 
 STEP_SECONDS = 0.02
 """how long one `step` may hold the loop, so that pause and stop act at once"""
 LOG_SECONDS = 0.15
-"""estimated time of steps whose log points are worked out together: at the smallest sizes, eight at a time cost 29 % of
-the steps, 64 cost 11 %, 128 cost 10 %"""
-MOST_MARKS = 128
+"""estimated time of steps whose log points are worked out together: at the smallest sizes, eight at a time cost 25 % of
+the steps, 32 cost 12 %, 128 cost 9 %, 256 cost 8 %"""
+MOST_MARKS = 256
 MOST_BURST = 256
 """steps between two looks at the clock, at most"""
 
@@ -103,18 +104,21 @@ class Descent:
         self._rates: list[float] = rates.flatten().tolist()
         self._changes = {step: checked(rate) for step, rate in changes.items()}
         self._batches: Batches | None = None
-        if first.gd.optimizer == "sgd":
+        if OPTIMIZERS[first.gd.optimizer].batches:
             measurements = problem.targets.shape[-1]
             self._batches = Batches(seeds, measurements, min(first.gd.batch_size, measurements))
         self._rates_of_steps = rates.flatten()
         self._steps = self._compiled(self._rates_of_steps)
         self._singular_values = logged_singular_values(first)
+        self._small = min(first.problem.rows, first.problem.columns) == self._singular_values
+        """whether all singular values are logged: W is then small enough to be held"""
         self._observer = Observer(points, seeds, self._problem, self._activation, self._layout)
         between_marks = grouping.step_seconds(list(points.values()), len(seeds)) * first.gd.log_every
         self.finely = False
         """whether every log point is to be seen as soon as it is reached, rather than some together; no number depends
         on it"""
         self._marks_at_once = max(1, min(MOST_MARKS, int(LOG_SECONDS / between_marks)))
+        self._weights_of_marks = torch.empty(0, device=device, dtype=self._dtype)
 
     @cached_property
     def runs(self) -> list[tuple[int, int]]:
@@ -259,21 +263,19 @@ class Descent:
         )
         finite, losses = measured[..., 0].cpu().numpy() > 0, measured[..., 1:3].double().cpu().numpy()
         diverged, ended, final = list(state.diverged), list(state.ended), state.final
-        logged = np.empty(finite.shape, np.bool_)
-        for index, mark in enumerate(state.marks):
-            logged[index] = ~gone
-            over = logged[index] & (~finite[index] | (losses[index, :, 0] < self._settings.stop_below))
-            for run in np.flatnonzero(over).tolist():
-                gone[run] = True
-                if finite[index, run]:
-                    ended[run] = True
-                    final = final.clone()
-                    final[run] = mark.weights[run]
-                else:
-                    diverged[run] = float(mark.rates.of_run[run])
+        over = ~finite | (losses[..., 0] < self._settings.stop_below)
+        logged = ~gone & (over.cumsum(axis=0) - over == 0)
+        for run in np.flatnonzero((logged & over).any(axis=0)).tolist():
+            index = int(over[:, run].argmax())
+            if finite[index, run]:
+                ended[run] = True
+                final = final.clone()
+                final[run] = state.marks[index].weights[run]
+            else:
+                diverged[run] = float(state.marks[index].rates.of_run[run])
         shown, last_finite = logged & finite, list(state.last_finite)
         for run in np.flatnonzero(shown.any(axis=0)).tolist():
-            last = int(np.flatnonzero(shown[:, run])[-1])
+            last = int(shown[:, run].nonzero()[0][-1])
             last_finite[run] = (state.marks[last].step, *losses[last, run].tolist())
         rows = log_rows(self.runs, look.steps, measured[..., 1:], logged)
         observed, events = self._observer.look(state.observed, replace(look, shown=shown))
@@ -290,25 +292,37 @@ class Descent:
 
     def _measure(self, of_steps: Sequence[Mark]) -> tuple[Float[Tensor, "mark run column"], Look]:
         """Whether the losses are finite, both losses, and the singular values, NaN where not; and what to look at."""
-        weights = torch.stack([mark.weights for mark in of_steps])
+        weights = self._stacked(of_steps)
         marks, count = weights.shape[:2]
         left, right = self._last_product(weights.flatten(0, 1))
-        if self._steps.sparse:
+        matrices = left @ right.mT if self._small or not self._steps.sparse else None
+        if matrices is None or self._steps.sparse:
             losses = self._losses_of_products(left, right, marks)
         else:
-            losses = self._losses(left @ right.mT, marks)
+            losses = self._losses(matrices, marks)
         finite = torch.isfinite(losses).all(-1)
         *hidden, last = self._layout.split(weights.flatten(0, 1))
         factors = [*(factor.mT for factor in hidden), last]
         if not bool(finite.all()):
             left, right, *factors = (torch.where(finite[:, None, None], f, 0.0) for f in (left, right, *factors))
-        found = self._spectrum(left, right)
+            matrices = None if matrices is None else torch.where(finite[:, None, None], matrices, 0.0)
+        if matrices is not None and self._small:
+            found = spectrum(matrices)
+        else:
+            matrices, found = None, spectrum_of_product(left, right.mT, LEADING_VALUES)
         first = found.values[:, : self._singular_values]
         padded = torch.nn.functional.pad(first, (0, self._singular_values - first.shape[1]))
         values = torch.where(finite[:, None], padded, torch.nan)
         table = torch.cat([finite[:, None].to(losses), losses, values], dim=1).view(marks, count, -1)
         steps, rates = [mark.step for mark in of_steps], torch.cat([mark.rates.of_run for mark in of_steps])
-        return table, Look(steps, rates, factors, left, right, found, shown=np.empty((0, 0), np.bool_))
+        return table, Look(steps, rates, factors, left, right, matrices, found, shown=np.empty((0, 0), np.bool_))
+
+    def _stacked(self, marks: Sequence[Mark]) -> Float[Tensor, "mark run parameter"]:
+        """Their weights, in memory that the next call overwrites: fresh pages each time cost more than the copy."""
+        if len(self._weights_of_marks) < len(marks):
+            self._weights_of_marks = marks[0].weights.new_empty(len(marks), *marks[0].weights.shape)
+        weights = self._weights_of_marks[: len(marks)]
+        return torch.stack([mark.weights for mark in marks], out=weights)
 
     def _last_product(
         self, weights: Float[Tensor, "run parameter"]
@@ -341,12 +355,6 @@ class Descent:
             for point in range(points)
         ]
         return torch.stack(found).view(marks, points, count, 2).transpose(1, 2).reshape(-1, 2)
-
-    def _spectrum(self, left: Float[Tensor, "run m k"], right: Float[Tensor, "run n k"]) -> Spectrum:
-        """The logged singular values at least."""
-        if min(self._layout.rows, self._layout.columns) == self._singular_values:
-            return spectrum(left @ right.mT)
-        return spectrum_of_product(left, right.mT, LEADING_VALUES)
 
     def _result(self, state: DescentState, run: int) -> TrialResult:
         point, seed = self.runs[run]

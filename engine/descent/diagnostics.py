@@ -6,6 +6,7 @@ changes nothing here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from engine.randomness import Stream
 NUMERICAL_RANK_TOLERANCE = 1e-3
 """singular values below this fraction of the largest don't count towards the numerical rank"""
 OVERSAMPLING = 10
+GAP_ENTRIES = 1 << 15
+"""of the matrices whose gaps are worked out at once, 256 kB: 1,024 runs of width 10 take 0.5 ms by such blocks, 2 ms at
+once, in memory that comes from the kernel page by page and goes back each time"""
 POWER_ITERATIONS = 4
 """two suffice where the spectrum decays; four keep the first ten of a Gaussian matrix, the flattest, within 4 %"""
 
@@ -111,12 +115,19 @@ def balancedness_gap(factors: Factors) -> Float[Tensor, " seed"]:
     """max_j ‖W_{j+1}ᵀ W_{j+1} − W_j W_jᵀ‖_F; 0 at depth 1. Gradient flow with linear σ keeps each of these matrices."""
     if len(factors) == 1:
         return factors[0].new_zeros(factors[0].shape[0])
-    inner = _stacked(factors[1:-1])
-    above = [factors[-1].mT @ factors[-1]]
-    below = [factors[0] @ factors[0].mT]
+    runs, width = factors[0].shape[:2]
+    count = min(runs, math.ceil(runs * (len(factors) - 1) * width**2 / GAP_ENTRIES))
+    blocks = (factor.tensor_split(count) for factor in factors)
+    return torch.cat([_largest_gap(block) for block in zip(*blocks, strict=True)])
+
+
+def _largest_gap(factors: Factors) -> Float[Tensor, " seed"]:
+    first, last, inner = factors[0], factors[-1], _stacked(factors[1:-1])
     if inner is None:
-        return _frobenius(above[0] - below[0])
-    gaps = torch.cat([inner.mT @ inner, above[0][None]]) - torch.cat([below[0][None], inner @ inner.mT])
+        return _frobenius(torch.baddbmm(first @ first.mT, last.mT, last, beta=-1))
+    gaps = torch.cat([inner.mT @ inner, (last.mT @ last)[None]])
+    gaps[0] -= first @ first.mT
+    gaps[1:] -= inner @ inner.mT
     return _frobenius(gaps).amax(0)
 
 
@@ -188,12 +199,16 @@ def diagnose(
 
 
 def _stacked(factors: Factors) -> Float[Tensor, "inner seed width width"] | None:
-    """The hidden layers, all of one shape, as one tensor: one operation for all of them."""
-    return torch.stack(tuple(factors)) if factors else None
+    """The hidden layers, all of one shape, as one tensor: one operation for all of them.
+
+    A step holds them transposed, and they are copied faster as they lie.
+    """
+    return torch.stack([factor.mT for factor in factors]).mT if factors else None
 
 
 def _frobenius(matrices: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
-    return matrices.square().sum((-2, -1)).sqrt()
+    norms: Tensor = torch.linalg.vector_norm(matrices, dim=(-2, -1))
+    return norms
 
 
 def _or_one(values: Tensor) -> Tensor:

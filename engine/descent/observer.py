@@ -79,7 +79,8 @@ class Look:
     """W_1 … W_L"""
     left: Float[Tensor, "batch m k"]
     right: Float[Tensor, "batch n k"]
-    """W is left·rightᵀ"""
+    matrices: Float[Tensor, "batch m n"] | None
+    """W = left·rightᵀ; None where that is too large"""
     spectrum: Spectrum
     shown: Bool[ndarray, "mark run"]
     """per log point, per run: whether it is finite, and always was"""
@@ -148,11 +149,10 @@ class Observer:
 
     def look(self, observed: Observed, look: Look) -> tuple[Observed, list[Event]]:
         """The rows of some log points."""
-        if self._small:
-            matrices = look.left @ look.right.mT
+        matrices = look.matrices
+        if matrices is not None:
             found = diagnose(look.factors, look.spectrum, self._truth_of_batch(len(look.steps)), matrices)
         else:
-            matrices = None
             frobenius = frobenius_norm_of_product(look.left, look.right.mT)
             found = diagnose(look.factors, look.spectrum, None, frobenius_norm=frobenius)
         rows = log_rows(self._runs, look.steps, torch.stack(list(found.values()), dim=1), look.shown)
