@@ -12,6 +12,8 @@ from numpy import ndarray
 from engine.analysis.intervals import median_interval, share_interval
 from engine.analysis.verdict import Verdict, alone
 from engine.results import TrialResult, place
+from engine.spec.applicability import theory_applies
+from engine.spec.names import INITS
 from engine.spec.preset import Experiment
 from engine.spec.settings import PointSettings
 
@@ -144,12 +146,11 @@ def dynamics(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator
         f"within {100 * AS_PREDICTED:.0f} % on {inside} of {len(by_seed)} {sets} "
         f"(95 %: {100 * share.low:.0f} to {100 * share.high:.0f} %)"
     )
-    if any(_has_theory(point) and point.gd.init not in ("balanced", "identity") for point in experiment.points):
+    if any(_has_theory(point) and not INITS[point.gd.init].balanced for point in experiment.points):
         text += "; the law assumes a balanced init"
     yield Verdict(name, text, share)
 
 
 def _has_theory(point: PointSettings) -> bool:
     """Whether a point asks for the comparison, and gets it (as `engine.descent.theory.applies`)."""
-    plain = point.model.activation == "linear" and point.gd.optimizer == "gradient_descent"
-    return plain and point.gd.predict_from >= 0
+    return theory_applies(point) and point.gd.predict_from >= 0

@@ -11,9 +11,10 @@ from numpy import ndarray
 
 from engine.analysis import laws
 from engine.analysis.line_fit import FEWEST_POINTS, LineFit, Means, bend, fit_line, fit_power_law, t_quantile
-from engine.analysis.theorems import ANTISYMMETRIC, WIDTH_EXPONENT
+from engine.analysis.theorems import WIDTH_EXPONENT
 from engine.analysis.verdict import Verdict, course, digits, places, slope, too_few
 from engine.results import TrialResult
+from engine.spec.names import ACTIVATIONS
 from engine.spec.preset import Experiment
 from engine.spec.settings import PointSettings
 
@@ -69,7 +70,7 @@ def _decay(
         text += f"; {halves[0]:.2f} for narrow, {halves[1]:.2f} for wide"
     if exact is not None:
         text += f"; {_agreement(means, np.array(exact))}"
-    if any(point.model.activation not in ANTISYMMETRIC for point in experiment.points):
+    if any(not ACTIVATIONS[point.model.activation].antisymmetric for point in experiment.points):
         text += "; the theorem assumes an antisymmetric σ"
     return Verdict(name, text, slope(fit))
 

@@ -26,6 +26,7 @@ from engine.analysis.line_fit import (
 )
 from engine.analysis.tails import LAST_EDGE, loss_at, median_edge, nearest_edge, shares_below, unusable
 from engine.results import TrialResult
+from engine.spec.names import ACTIVATIONS
 from engine.spec.preset import Experiment
 from engine.spec.settings import PointSettings
 
@@ -33,8 +34,6 @@ Theorem = Literal["width", "depth"]
 DEFAULT_FACTOR = 2.0
 """c, of the bin edge nearest to it"""
 WIDTH_EXPONENT = -0.5
-ANTISYMMETRIC = ("linear", "tanh", "erf", "sin")
-"""activations with σ(−a) = −σ(a)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +207,7 @@ def _reference(theorem: Theorem, x: Float[ndarray, " point"], means: Means) -> f
 def _unmet(theorem: Theorem, points: Sequence[PointSettings]) -> Iterable[str]:
     """Assumptions of the theorem that the experiment doesn't meet."""
     if theorem == "width":
-        if any(point.model.activation not in ANTISYMMETRIC for point in points):
+        if any(not ACTIVATIONS[point.model.activation].antisymmetric for point in points):
             yield "the theorem assumes an antisymmetric σ"
         return
     conditions = {

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from engine.models.factorization import factor_shapes
 from engine.randomness import Stream
-from engine.spec.settings import InitName, PointSettings
+from engine.spec.names import InitName
+from engine.spec.settings import PointSettings
 
 Shapes = Sequence[tuple[int, int]]
 

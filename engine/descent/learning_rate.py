@@ -28,6 +28,7 @@ from torch import Tensor
 
 from engine.problems.problem import EntryOperator, Problem
 from engine.randomness import Stream
+from engine.spec.names import OPTIMIZERS
 from engine.spec.settings import PointSettings
 
 ITERATIONS = 50
@@ -90,7 +91,7 @@ def _stable(point: PointSettings, problem: Problem, factors: Factors) -> Float[T
     at_truth = scale * _power_iteration(lambda v: _hessian(problem, _end_to_end(v, left, right, depth)), start)
     at_init = curvature * _squared_jacobian(factors)
     eigenvalue = torch.maximum(at_truth, at_init)
-    batch = min(point.gd.batch_size, count) if point.gd.optimizer == "sgd" else count
+    batch = min(point.gd.batch_size, count) if OPTIMIZERS[point.gd.optimizer].batches else count
     return batch / count / eigenvalue.clamp_min(torch.finfo(torch.float64).tiny)
 
 

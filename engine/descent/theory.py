@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.descent.diagnostics import Spectrum
+from engine.spec.applicability import theory_applies
 from engine.spec.settings import PointSettings
 
 SETTLED = 1e-3
@@ -29,9 +30,8 @@ step is no derivative (the first step at depth 1 replaces a tiny W altogether)""
 
 
 def applies(point: PointSettings) -> bool:
-    """Whether the theory speaks of this point (linear σ, plain gradient descent), and is asked to."""
-    linear = point.model.activation == "linear"
-    return linear and point.gd.optimizer == "gradient_descent" and point.gd.predict_from >= 0
+    """Whether the theory speaks of this point, and is asked to."""
+    return theory_applies(point) and point.gd.predict_from >= 0
 
 
 def predicted_rates(now: Spectrum, gradient: Float[Tensor, "seed m n"], depth: int) -> Float[Tensor, "seed k"]:

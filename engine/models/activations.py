@@ -1,7 +1,4 @@
-"""Activations, each beside its derivative.
-
-`antisymmetric` marks σ(−a) = −σ(a), which the width theorem assumes (Alexander, Slutzky, Ran-Milo, Cohen 2025).
-"""
+"""Activations, each beside its derivative."""
 
 from __future__ import annotations
 
@@ -15,7 +12,8 @@ import scipy.special
 import torch
 from torch import Tensor
 
-from engine.spec.settings import ActivationName, ModelSettings
+from engine.spec.names import ActivationName
+from engine.spec.settings import ModelSettings
 
 _Elementwise = Callable[[Tensor], Tensor]
 
@@ -28,7 +26,6 @@ class Activation:
     derivative: _Elementwise
     fill: Callable[[Any, Any, Any, Any], None]
     """(backend, z, values, slopes): put σ(z) and σ′(z) into the arrays given, numpy's or torch's"""
-    antisymmetric: bool
 
 
 def _leaky_relu(slope: float) -> Activation:
@@ -42,7 +39,6 @@ def _leaky_relu(slope: float) -> Activation:
         function=lambda z: torch.where(z > 0, z, slope * z),
         derivative=lambda z: torch.where(z > 0, torch.ones_like(z), slope),
         fill=fill,
-        antisymmetric=slope == 1.0,
     )
 
 
@@ -93,17 +89,16 @@ def _normal_density(z: Tensor) -> Tensor:
 
 
 _FIXED: dict[ActivationName, Activation] = {
-    "linear": Activation(lambda z: z, torch.ones_like, _fill_linear, antisymmetric=True),
-    "tanh": Activation(_tanh, lambda z: 1 - _tanh(z) ** 2, _fill_tanh, antisymmetric=True),
+    "linear": Activation(lambda z: z, torch.ones_like, _fill_linear),
+    "tanh": Activation(_tanh, lambda z: 1 - _tanh(z) ** 2, _fill_tanh),
     "relu": _leaky_relu(0.0),
     "gelu": Activation(
         lambda z: z * torch.special.ndtr(z),
         lambda z: torch.special.ndtr(z) + z * _normal_density(z),
         _fill_gelu,
-        antisymmetric=False,
     ),
-    "erf": Activation(torch.erf, lambda z: 2 / math.sqrt(math.pi) * torch.exp(-z * z), _fill_erf, antisymmetric=True),
-    "sin": Activation(torch.sin, torch.cos, _fill_sin, antisymmetric=True),
+    "erf": Activation(torch.erf, lambda z: 2 / math.sqrt(math.pi) * torch.exp(-z * z), _fill_erf),
+    "sin": Activation(torch.sin, torch.cos, _fill_sin),
 }
 
 

@@ -17,7 +17,8 @@ from engine.batch_last import matmul
 from engine.models.activations import activation
 from engine.models.factorization import factor_shapes
 from engine.randomness import Stream
-from engine.spec.settings import PointSettings, PriorName
+from engine.spec.names import PriorName
+from engine.spec.settings import PointSettings
 
 SOFTENING = 1e-6
 """added to the norm that a normalized matrix is divided by [Alexander et al. 2025, experiments]"""
@@ -37,10 +38,14 @@ class WeightLaw:
     """a standard normal's image, elementwise: how samplers that move in Gaussian space see the law"""
     draw: Callable[[Stream, tuple[int, ...], torch.dtype], Tensor]
     """independent weights"""
+    fourth_moment: bool = True
+    """whether there is one"""
 
 
-def _of_normal(from_normal: Callable[[Tensor], Tensor]) -> WeightLaw:
-    return WeightLaw(from_normal, lambda stream, shape, dtype: from_normal(stream.normal(*shape, dtype=dtype)))
+def _of_normal(from_normal: Callable[[Tensor], Tensor], *, fourth_moment: bool = True) -> WeightLaw:
+    return WeightLaw(
+        from_normal, lambda stream, shape, dtype: from_normal(stream.normal(*shape, dtype=dtype)), fourth_moment
+    )
 
 
 def _uniform(half_width: float) -> WeightLaw:
@@ -77,7 +82,7 @@ LAWS: dict[PriorName, WeightLaw] = {
     "uniform_matched": _uniform(math.sqrt(3)),
     "rademacher": _of_normal(_signs),
     "laplace": _of_normal(lambda x: -_signs(x) * _log_two_sided_tail(x) * math.sqrt(0.5)),
-    "student_t": _of_normal(_student_4),
+    "student_t": _of_normal(_student_4, fourth_moment=False),
 }
 
 

@@ -9,13 +9,13 @@ from engine.samplers.interface import Sampler
 from engine.samplers.prior import Prior
 from engine.samplers.rejection import Rejection
 from engine.samplers.splitting import Splitting
-from engine.spec.settings import SamplerName
+from engine.spec.names import SamplerName
 
 PRIOR: Sampler = Prior()
-SAMPLERS: dict[SamplerName, Sampler] = {
-    "auto": Auto(),
+_ALL_BUT_AUTO: dict[SamplerName, Sampler] = {
     "rejection": Rejection(),
     "collapsed": Collapsed(),
     "conditional": Conditional(),
     "splitting": Splitting(),
 }
+SAMPLERS: dict[SamplerName, Sampler] = {"auto": Auto(_ALL_BUT_AUTO), **_ALL_BUT_AUTO}

@@ -8,17 +8,15 @@ never of the clock, so that equal runs decide alike.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar
+from typing import Any
 
 from engine.results import GuessRecord
-from engine.samplers.collapsed import Collapsed
-from engine.samplers.conditional import MAX_PARETO_K, MIN_EFFECTIVE_SAMPLES, Conditional
+from engine.samplers.conditional import MAX_PARETO_K, MIN_EFFECTIVE_SAMPLES
 from engine.samplers.interface import GuessState, Sampler, Target
-from engine.samplers.rejection import Rejection
-from engine.samplers.splitting import Splitting
 from engine.spec.applicability import refusal
-from engine.spec.settings import SamplerName
+from engine.spec.names import SamplerName
 
 PILOT_DRAWS = 100_000
 CHEAP_DRAWS = 1_000_000
@@ -40,12 +38,8 @@ class AutoState(GuessState):
 
 
 class Auto:
-    _samplers: ClassVar[dict[SamplerName, Sampler]] = {
-        "rejection": Rejection(),
-        "collapsed": Collapsed(),
-        "conditional": Conditional(),
-        "splitting": Splitting(),
-    }
+    def __init__(self, samplers: Mapping[SamplerName, Sampler]) -> None:
+        self._samplers = samplers
 
     def init(self, target: Target) -> AutoState:
         if target.point.gnc.mode == "first_hit":

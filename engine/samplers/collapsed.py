@@ -16,7 +16,8 @@ from engine.models.prior import normalized
 from engine.randomness import Stream
 from engine.samplers.collapse import covariance_factor
 from engine.samplers.rejection import Rejection
-from engine.spec.settings import PointSettings, SamplerName
+from engine.spec.names import SamplerName
+from engine.spec.settings import PointSettings
 
 
 class Collapsed(Rejection):

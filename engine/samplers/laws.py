@@ -73,8 +73,8 @@ def _no_entries(point: PointSettings) -> str:
     """Why the entries are not looked at; empty if they are."""
     if point.model.depth == 1:
         return "W's entries are those of the prior itself at depth 1"
-    if point.gnc.prior == "student_t":
-        return "weights of the student_t prior have no fourth moment, so W's entries have no kurtosis"
+    if not LAWS[point.gnc.prior].fourth_moment:
+        return f"weights of the {point.gnc.prior} prior have no fourth moment, so W's entries have no kurtosis"
     if _draws(_numbers_for_entries(point)) < FEWEST_DRAWS:
         return f"the entries of W take too many random numbers a draw for their law: {_numbers_for_entries(point):,}"
     return ""

@@ -23,7 +23,8 @@ from engine.samplers.interface import (
     fraction_of_budget,
     no_hits_advice,
 )
-from engine.spec.settings import PointSettings, SamplerName
+from engine.spec.names import SamplerName
+from engine.spec.settings import PointSettings
 
 NUMBERS_PER_BLOCK = {"cpu": 1 << 21, "cuda": 1 << 25}
 """random numbers in a block: enough that vector operations dominate, and to fill a GPU"""

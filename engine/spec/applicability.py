@@ -1,8 +1,9 @@
-"""Which sampler can serve which settings. Never imports torch, so that a preset can be refused before anything runs."""
+"""What can serve which settings. Never imports torch, so that a preset can be refused before anything runs."""
 
 from __future__ import annotations
 
-from engine.spec.settings import PointSettings, SamplerName
+from engine.spec.names import SamplerName
+from engine.spec.settings import PointSettings
 
 MAX_CONDITIONED_MEASUREMENTS = 300
 MAX_CONDITIONING_NUMBERS = 25_000_000
@@ -29,6 +30,11 @@ def nuclear_refusal(point: PointSettings) -> str | None:
             f"not {coefficients:,}"
         )
     return None
+
+
+def theory_applies(point: PointSettings) -> bool:
+    """Whether theory says how the singular values move (`engine.descent.theory`): linear σ, plain gradient descent."""
+    return point.model.activation == "linear" and point.gd.optimizer == "gradient_descent"
 
 
 def refusal(sampler: SamplerName, point: PointSettings) -> str | None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.spec.names import OPTIMIZERS, SAMPLERS
+
 METHODS_KEY = "methods"
 
 
@@ -45,6 +47,9 @@ _DEEP = Condition("model.depth", none_of=(1,))
 _GD = _where(METHODS_KEY, "gd")
 _GNC = _where(METHODS_KEY, "gnc")
 _GUESSES = _where(METHODS_KEY, "gnc", "prior")
+_MOMENTUM = _where("gd.optimizer", *(name for name, traits in OPTIMIZERS.items() if traits.momentum))
+_BATCHES = _where("gd.optimizer", *(name for name, traits in OPTIMIZERS.items() if traits.batches))
+_LIMITED = Condition("gnc.sampler", none_of=tuple(name for name, traits in SAMPLERS.items() if not traits.limited))
 
 CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "problem.path": (_where("problem.kind", "file", "ratings"),),
@@ -62,8 +67,8 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "model.width": (_DEEP,),
     "gd.optimizer": (_GD,),
     "gd.learning_rate": (_GD,),
-    "gd.momentum": (_where("gd.optimizer", "heavy_ball", "nesterov", "group_rmsprop_heavy_ball"), _GD),
-    "gd.batch_size": (_where("gd.optimizer", "sgd"), _GD),
+    "gd.momentum": (_MOMENTUM, _GD),
+    "gd.batch_size": (_BATCHES, _GD),
     "gd.init": (_GD,),
     "gd.init_scale": (_GD,),
     "gd.steps": (_GD,),
@@ -76,7 +81,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "gnc.scaling": (_GUESSES,),
     "gnc.normalize": (_GUESSES,),
     "gnc.mode": (_GNC,),
-    "gnc.draws": (Condition("gnc.sampler", none_of=("splitting",)), _GNC),
+    "gnc.draws": (_LIMITED, _GNC),
     "gnc.effective_samples": (_where("gnc.mode", "posterior"), _GNC),
     "gnc.prior_draws": (_where(METHODS_KEY, "prior"),),
     "gnc.measure_laws": (_where(METHODS_KEY, "prior"), _DEEP),

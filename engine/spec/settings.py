@@ -1,7 +1,7 @@
 """The fields an experiment is made of: typed, bounded, documented. Never imports torch.
 
 `mftui presets show`, the explorer's form and the preset reference are all generated from here, so each field's meaning
-is written once, in the docstring under it.
+is written once, in the docstring under it, and that of a name it may take in `engine.spec.names`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
 from pydantic.fields import FieldInfo
 
-ActivationName = Literal["linear", "tanh", "leaky_relu", "relu", "gelu", "erf", "sin"]
-DtypeName = Literal["float32", "float64"]
-InitName = Literal["default_uniform", "gaussian", "balanced", "identity", "orthogonal"]
-Method = Literal["gd", "prior", "gnc", "nuclear"]
-OptimizerName = Literal[
-    "gradient_descent", "heavy_ball", "nesterov", "group_rmsprop", "group_rmsprop_heavy_ball", "adam", "sgd"
-]
-PriorName = Literal["gaussian", "uniform", "uniform_matched", "rademacher", "laplace", "student_t"]
-SamplerName = Literal["auto", "rejection", "collapsed", "conditional", "splitting"]
+from engine.spec.names import (
+    CHOICES,
+    OPTIMIZERS,
+    ActivationName,
+    InitName,
+    OptimizerName,
+    PriorName,
+    SamplerName,
+)
 
-ADAPTIVE: tuple[OptimizerName, ...] = ("group_rmsprop", "group_rmsprop_heavy_ball", "adam")
-"""optimizers that scale their steps by themselves"""
+DtypeName = Literal["float32", "float64"]
+Method = Literal["gd", "prior", "gnc", "nuclear"]
 METHODS: tuple[Method, ...] = get_args(Method)
 METHOD_LABELS: dict[Method, str] = {"gd": "GD", "prior": "Prior", "gnc": "G&C", "nuclear": "Min nuclear"}
 DEFAULT_METHODS: tuple[Method, ...] = ("gd", "prior", "gnc")
@@ -105,17 +105,15 @@ class GDSettings(Section):
     """Gradient descent from a near-zero init."""
 
     optimizer: OptimizerName = "gradient_descent"
-    """gradient_descent, with momentum (heavy_ball, nesterov), on random batches (sgd), or with adaptive steps: by the
-    gradient's norm (group_rmsprop, or with momentum group_rmsprop_heavy_ball) or entry by entry (adam)"""
+    """how the gradient moves the weights"""
     learning_rate: LearningRate = 0.1
     """step size η, or auto: half of what the problem's curvature allows (not for the adaptive optimizers)"""
     momentum: Annotated[float, Ge(0.0), Lt(1.0)] = 0.9
-    """share of the velocity that heavy_ball, nesterov and group_rmsprop_heavy_ball keep from step to step"""
+    """share of the velocity that an optimizer with momentum keeps from step to step"""
     batch_size: Count = 5
     """measurements drawn for each step of sgd, without replacement; all of them where there are no more"""
     init: InitName = "default_uniform"
-    """default_uniform: U(±1/√fan_in), PyTorch's default for linear layers; gaussian: N(0, 1/fan_in); balanced: equal
-    Gram matrices on both sides of each hidden layer; identity; orthogonal: orthonormal rows or columns"""
+    """the weights to start from, before init_scale"""
     init_scale: Positive = 1e-3
     """factor on every initial weight"""
     steps: Count = 10_000
@@ -137,7 +135,7 @@ class GnCSettings(Section):
     eps_train: Positive = 0.02
     """ε_train, the training loss a guess must be under"""
     prior: PriorName = "gaussian"
-    """law of a weight before scaling: uniform is U[-1, 1], of variance 1/3 as published; all others have variance 1"""
+    """law of a weight before scaling, of variance 1 for all but uniform"""
     scaling: Literal["fan_out", "fan_in"] = "fan_out"
     """weights are divided by the root of this: the layer's output dimension (as published) or input dimension"""
     normalize: bool = False
@@ -154,7 +152,7 @@ class GnCSettings(Section):
     """also measure, on draws of their own: how near W's entries are to i.i.d. Gaussian, and the middle layers' product
     to rank one (linear, depth 3 or more)"""
     sampler: SamplerName = "auto"
-    """how guesses are drawn: rejection is the literal way; auto takes the cheapest that is reliable"""
+    """how guesses are drawn"""
     dtype: DtypeName = "float32"
     """floating-point type of the guesses"""
 
@@ -190,6 +188,14 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
     return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
 
 
+def meaning(key: str, *chosen: str) -> str:
+    """What a field means, by its dotted name, and what is chosen for it, or else each name that it may take."""
+    told = CHOICES.get(key, {})
+    names = [name for name in told if name in chosen] or told
+    field = " ".join((fields()[key].description or "").split())
+    return "; ".join([field, *(f"{name}: {told[name].meaning}" for name in names)])
+
+
 def expected(field: FieldInfo) -> str:
     """What a field accepts, in words: "an integer ≥ 1", "one of gaussian, uniform"."""
     if options := choices(field):
@@ -214,7 +220,7 @@ def expected(field: FieldInfo) -> str:
 def bad_combinations(point: PointSettings) -> Iterator[tuple[str, str, object]]:
     """Fields that are each valid but not together, as (dotted name, what was expected, what came)."""
     problem = point.problem
-    if point.gd.learning_rate == "auto" and point.gd.optimizer in ADAPTIVE:
+    if point.gd.learning_rate == "auto" and OPTIMIZERS[point.gd.optimizer].adaptive:
         yield "gd.learning_rate", f"a number > 0 ({point.gd.optimizer} scales its steps by itself)", "auto"
     yield from _bad_files(problem)
     if problem.kind in ("file", "ratings"):

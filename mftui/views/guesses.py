@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 from rich.text import Text
 from textual.containers import Container
 from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.results import binomial_interval
+from engine.spec.names import SAMPLERS
 from engine.spec.settings import DEFAULT_METHODS, METHOD_LABELS, METHODS, Method
 from mftui.canvas import Axis, Label, Plot, Rule, Steps, from_zero, sticky_limits
 from mftui.formatting import NOTHING, format_acceptance, format_count, format_loss
@@ -21,8 +21,6 @@ from mftui.views.pane import Pane
 from mftui.views.roles import color
 from mftui.views.trial import Look, TrialView
 
-_COUNTING = ("rejection", "collapsed")
-"""samplers whose hits over draws estimate P(hit) as they come; the others say it at the end"""
 NARROW, LOW = 75, 16
 """cells; where a pane is narrower, and higher, the numbers are above the histogram rather than beside it"""
 MOST_BINS = 40
@@ -34,7 +32,7 @@ class GuessesPane(Pane):
     """Numbers on the left, histogram on the right."""
 
     DEFAULT_CSS = """
-    GuessesPane #guess-numbers { width: 40; height: 100%; padding: 0 1; }
+    GuessesPane #guess-numbers { width: 40; height: 100%; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     GuessesPane #guess-halves { layout: horizontal; height: 1fr; }
     GuessesPane.-upright #guess-halves { layout: vertical; }
     GuessesPane.-upright #guess-numbers { width: 1fr; height: auto; max-height: 50%; }
@@ -60,9 +58,9 @@ class GuessesPane(Pane):
         else:
             self.subtitle(f"step {look.cursor:,.0f} · the same share of the draws as of the steps")
             trial = trial.at(look)
-        table = numbers_table(trial, self.app.current_theme.dark)
-        self.numbers.update(table, layout=table.row_count != self._lines)
-        self._lines = table.row_count
+        lines = numbers(trial, self.app.current_theme.dark)
+        self.numbers.update(Text("\n").join(lines), layout=len(lines) != self._lines)
+        self._lines = len(lines)
         self.say(_remark(trial))
         self.canvas.show(self.plot(trial))
 
@@ -101,7 +99,7 @@ class GuessesPane(Pane):
         return Plot(*axes, tuple(steps), tuple(rules), tuple(labels), legend="none")
 
 
-def numbers_table(trial: TrialView, dark: bool) -> Table:
+def numbers(trial: TrialView, dark: bool) -> list[Text]:
     """Guesses so far and a second, best training loss, hits, acceptance, and every method's generalization loss."""
     settings, result = trial.settings.gnc, trial.results.get("gnc")
     gnc, progress = trial.guesses.get("gnc"), trial.progress.get("gnc")
@@ -121,19 +119,18 @@ def numbers_table(trial: TrialView, dark: bool) -> Table:
         note = f"train {format_loss(_training_loss(trial))}" if method == "gd" else "mean"
         name = Text.assemble("L_gen ", (METHOD_LABELS[method], color(method, dark)))
         rows.append((name, f"{format_loss(_generalization_loss(trial, method))}  ({note})"))
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table
+    names = [name if isinstance(name, Text) else Text(name) for name, _ in rows]
+    room = max(name.cell_len for name in names) + 1
+    for name in names:
+        name.pad_right(room - name.cell_len)
+    return [name.append(value) for name, (_, value) in zip(names, rows, strict=True)]
 
 
 def _acceptance(trial: TrialView) -> str:
     result, gnc = trial.results.get("gnc"), trial.guesses.get("gnc")
     if result and result.guesses:
         return format_acceptance(result.guesses.log10_acceptance)
-    if gnc and gnc.draws and trial.settings.gnc.sampler in _COUNTING:
+    if gnc and gnc.draws and SAMPLERS[trial.settings.gnc.sampler].counts:
         return format_acceptance(binomial_interval(gnc.hits, gnc.draws))
     return NOTHING
 

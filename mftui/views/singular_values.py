@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.spec.applicability import theory_applies
 from mftui.canvas import Line, Plot, Rule
 from mftui.views.pane import Pane
 from mftui.views.roles import series
-from mftui.views.trial import Look, TrialView, theory_applies
+from mftui.views.trial import Look, TrialView
 
 FLOOR = 1e-12
 """singular values under this fraction of the largest true one are rounding; they would stretch a log axis"""

@@ -117,11 +117,6 @@ def trial_view(live: LiveRun, point: int, seed: int) -> TrialView:
     )
 
 
-def theory_applies(settings: PointSettings) -> bool:
-    """Whether theory has anything to say of the singular values' course."""
-    return settings.model.activation == "linear" and settings.gd.optimizer == "gradient_descent"
-
-
 def running_trial(live: LiveRun) -> tuple[int, int]:
     """Sweep point and seed the engine is at: Guess & Check's, as the slowest, else any other method's."""
     if not live.progress:

@@ -18,7 +18,8 @@ from engine.descent.optimizers.group_rmsprop_heavy_ball import GroupRMSpropHeavy
 from engine.descent.optimizers.heavy_ball import HeavyBall
 from engine.descent.optimizers.nesterov import Nesterov
 from engine.descent.optimizers.stochastic import StochasticGradientDescent
-from engine.spec.settings import GDSettings, OptimizerName
+from engine.spec.names import OptimizerName
+from engine.spec.settings import GDSettings
 
 State = tuple[Tensor, ...]
 

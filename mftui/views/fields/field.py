@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from engine.spec.relevance import METHODS_KEY
-from engine.spec.settings import DEFAULT_METHODS, METHODS, SECTIONS, choices, expected, fields
+from engine.spec.settings import DEFAULT_METHODS, METHODS, SECTIONS, choices, expected, fields, meaning
 from mftui.draft import DEVICE, OVER, SEEDS, Draft, to_text, to_value
 from mftui.views.fields.stepping import Scale
 
@@ -100,16 +100,16 @@ def describe(key: str, draft: Draft) -> Field:
                 _with(devices(), draft.texts[DEVICE]),
             )
         case "methods":
-            meaning = "what is run: gradient descent, the prior alone, Guess & Check, the minimum nuclear norm"
+            told = "what is run: gradient descent, the prior alone, Guess & Check, the minimum nuclear norm"
             takes, options = f"a list of some of {', '.join(METHODS)}", _with(_method_sets(), draft.texts[key])
-            return Field(key, key, "choice", meaning, takes, to_text(DEFAULT_METHODS), options)
+            return Field(key, key, "choice", told, takes, to_text(DEFAULT_METHODS), options)
         case "seeds":
-            meaning = "trials per sweep point, each with a data set of its own"
+            told = "trials per sweep point, each with a data set of its own"
             scale = Scale(step=1, whole=True, low=1, high=_MOST_SEEDS)
-            return Field(key, _LABELS[key], "number", meaning, "an integer ≥ 1 and ≤ 10000", "1", scale=scale)
+            return Field(key, _LABELS[key], "number", told, "an integer ≥ 1 and ≤ 10000", "1", scale=scale)
         case "sweep.over":
-            meaning = "the field whose list of values makes the sweep; empty for a single point"
-            return Field(key, _LABELS[key], "choice", meaning, "a field such as model.width", "", _sweepable(draft))
+            told = "the field whose list of values makes the sweep; empty for a single point"
+            return Field(key, _LABELS[key], "choice", told, "a field such as model.width", "", _sweepable(draft))
     return _of_section(key, fields()[key], draft)
 
 
@@ -122,12 +122,12 @@ def _of_section(key: str, field: FieldInfo, draft: Draft) -> Field:
     kind: Kind = "list" if (swept or "," in text) and numeric else "number" if numeric else "text"
     if options and not swept and text in options:
         kind = "choice"
-    meaning = (field.description or "").replace("\n", " ")
+    told = meaning(key, *text.split(", "))
     return Field(
         key,
         _LABELS.get(key, name.replace("_", " ")),
         kind,
-        f"swept, a list of values: {meaning}" if swept else meaning,
+        f"swept, a list of values: {told}" if swept else told,
         expected(field),
         to_text(field.default),
         options,
