@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import locale
 import unicodedata
 from functools import cache
+from typing import TextIO
 
 _KNOWN = "–—−·•●○×…‹›✓✗‖→←↑↓⟨⟩≤≥±∇∂√∈⏎⇄▸◂▲△◆◇■□“”‘’"
 _AS = "---.**ox.<>vx|><^v<><>~VdVe<=><^^++##\"\"''"
@@ -16,6 +18,21 @@ _SPECIAL = dict(zip(_KNOWN, _AS, strict=True))
 def knows_unicode() -> bool:
     """Whether the locale is a UTF-8 one; that Python writes UTF-8 all the same says nothing of the terminal."""
     return "utf" in locale.getencoding().lower()
+
+
+class AsciiWriter(io.TextIOWrapper):
+    """Writes all text in ASCII."""
+
+    def write(self, text: str, /) -> int:
+        super().write(in_ascii(text))
+        return len(text)
+
+
+def legible(stream: TextIO) -> TextIO:
+    """A stream, or one in ASCII in its place if it is a terminal that knows no more."""
+    if knows_unicode() or not isinstance(stream, io.TextIOWrapper) or not stream.isatty():
+        return stream
+    return AsciiWriter(stream.buffer, "utf-8", "backslashreplace", line_buffering=stream.line_buffering)
 
 
 def in_ascii(text: str) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -65,7 +66,11 @@ def results_table(experiment: Experiment, trials: Sequence[TrialResult]) -> Tabl
     """
     guessing = "gnc" in experiment.methods
     table = Table(
-        title=experiment.title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title=escape(experiment.title),
+        title_style="bold",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     if experiment.over:
         table.add_column(experiment.over.split(".")[-1].replace("_", "\n"))

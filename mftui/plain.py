@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 WEEK = 7 * 86_400
-FULL_LINE = 100
-"""cells from which on a line of a preset's text goes on in the next"""
+WRAPPED_AT = 120
+"""cells of a line of text in a preset file; a break that this width did not need is meant"""
 
 
 def printable(text: str) -> str:
@@ -15,15 +14,18 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
-def paragraphs(about: str) -> Iterator[str]:
-    """A preset's text, wrapped at about 120 cells, with those lines joined that were one."""
-    paragraph = ""
-    for line in about.splitlines():
-        paragraph += f"{line} "
-        if len(line) < FULL_LINE:
-            yield paragraph
-            paragraph = ""
-    yield paragraph
+def paragraphs(text: str) -> list[str]:
+    """Text as wrapped in a preset file, each paragraph in one line again."""
+    found: list[str] = []
+    room = -1
+    for line in text.strip().splitlines():
+        first = line.split(" ", 1)[0]
+        if found and line.strip() and room <= len(first):
+            found[-1] += f" {line.strip()}"
+        elif line.strip():
+            found.append(line.strip())
+        room = WRAPPED_AT - len(line) - 1 if line.strip() else WRAPPED_AT
+    return found
 
 
 def format_size(size: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,8 +20,9 @@ from engine.runs.catalog import runs_directory, state
 from engine.runs.directory import RunDirectory
 from engine.spec import preset
 from engine.spec.preset import PresetError
+from mftui.canvas.glyphs import Glyphs
 from mftui.figures import charts, collect, drawing
-from mftui.figures.charts import Chart, Heat, Series, charts_of_run, shown
+from mftui.figures.charts import Chart, Heat, Series, charts_of_run, plot_of_run, shown
 from mftui.figures.collect import Wishes
 from mftui.figures.data import RunData, quantity_of
 from mftui.figures.definition import Definition, Panel, PanelRun, read, shipped_figures
@@ -110,7 +112,8 @@ def test_quick_keeps_the_ends_and_two_between_with_what_belongs_to_them() -> Non
     experiment = quick()
     assert (experiment.seeds, experiment.values) == (2, (2, 5, 7, 10))
     assert [point.gd.init_scale for point in experiment.points] == [1e-3, 0.1, 0.1, 0.2]
-    assert {point.gnc.effective_samples for point in experiment.points} == {200}
+    samples = {point.gnc.effective_samples for point in preset.load("depth-linear").points}
+    assert {10 * point.gnc.effective_samples for point in experiment.points} == samples
 
 
 def test_what_a_definition_and_the_user_say_comes_after_what_quick_does() -> None:
@@ -148,9 +151,20 @@ def test_a_finished_run_serves_fewer_data_sets_and_methods_and_no_other_settings
     assert {trial.seed for trial in data.trials} == {0, 1}
 
 
-def test_a_run_whose_learning_rate_was_changed_in_flight_does_not_serve(tmp_path: Path) -> None:
-    run = finished_run("changed")
-    with next(iter(run.path.glob("events-run-*.jsonl"))).open("r+", encoding="utf-8") as file:
+@pytest.fixture(scope="module")
+def _computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run("there", folder=tmp_path_factory.mktemp("runs")).path
+
+
+@pytest.fixture
+def there(_computed: Path) -> RunDirectory:
+    """A finished run of the tiny preset, where runs go."""
+    shutil.copytree(_computed, runs_directory() / "there")
+    return RunDirectory.open(runs_directory() / "there")
+
+
+def test_a_run_whose_learning_rate_was_changed_in_flight_does_not_serve(there: RunDirectory, tmp_path: Path) -> None:
+    with next(iter(there.path.glob("events-run-*.jsonl"))).open("r+", encoding="utf-8") as file:
         lines = file.read().splitlines()
         event = json.dumps({"event": "learning_rate", "time": 0.0, "value": 1.0, "step": 3})
         file.seek(0)
@@ -319,6 +333,9 @@ def test_every_chart_can_be_shown_as_text_in_the_room_there_is(name: str) -> Non
         assert ESCAPE.search(text) is None
         assert ODD[name].heat is not None or len(lines) <= height + 2
         assert all(len(line) <= width for line in lines)
+        plain = as_text(ODD[name], width, height, color=False, glyphs=Glyphs.ASCII)
+        assert plain.isascii()
+        assert [len(line) for line in plain.splitlines()] == [len(line) for line in lines]
 
 
 def test_a_plot_as_text_is_coloured_only_where_asked() -> None:
@@ -328,10 +345,31 @@ def test_a_plot_as_text_is_coloured_only_where_asked() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored).split() == plain.split()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "kind"),
+    [
+        (["methods=['prior', 'gnc']"], "sweep"),
+        (["model.width=3"], "course"),
+        (["model.width=3", "methods=['prior', 'gnc']"], "histogram"),
+        (["gd.learning_rate=1e6", "methods=['gd']"], None),
+    ],
+    ids=str,
+)
+def test_results_are_plotted_as_what_they_are_and_not_at_all_where_every_trial_failed(
+    overrides: list[str], kind: str | None, tmp_path: Path
+) -> None:
+    chart = plot_of_run(computed(make_run(tmp_path / "run", "seeds=1", *overrides)))
+    assert (chart and chart.kind) == kind
+    if kind == "course":
+        assert chart is not None
+        assert {one.stroke for one in chart.series} == {"solid", "dashed"}, "the true ones are dashed"
+
+
 # --- drawings --------------------------------------------------------------------------------------------------------
 
 
 @needs_matplotlib
+@pytest.mark.slow
 def test_every_chart_can_be_drawn_together_with_the_others(tmp_path: Path) -> None:
     figure = drawing.draw(list(ODD.values()), "All with ε_train, L_gen and $")
     for kind in ("png", "svg", "pdf"):
@@ -339,6 +377,7 @@ def test_every_chart_can_be_drawn_together_with_the_others(tmp_path: Path) -> No
     assert len(figure.axes) >= len(ODD)
 
 
+@pytest.mark.slow
 @needs_matplotlib
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_a_drawing_is_the_same_bytes_each_time_and_holds_its_settings(kind: str, tmp_path: Path) -> None:
@@ -406,10 +445,10 @@ def test_a_figure_is_made_with_all_its_files_and_the_next_one_starts_no_worker(
     assert "median over 1 data set," in again.stdout
 
 
+@pytest.mark.usefixtures("there")
 def test_without_matplotlib_the_numbers_are_written_and_how_to_get_drawings_is_said(
     mftui: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finished_run("there")
     monkeypatch.setattr(drawing, "find_spec", lambda _: None)
     ended = mftui("figure", definition_file(tmp_path, SWEEP), "--no-run", "--out", tmp_path / "out")
     assert ended.status == 0, ended.stderr
@@ -463,12 +502,13 @@ def test_control_c_stops_and_the_same_command_goes_on_with_the_same_run(tmp_path
     assert len(before) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("there")
 def test_all_goes_on_after_a_figure_that_fails(mftui: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "figures"
     folder.mkdir()
     definition_file(folder, SWEEP).rename(folder / "b-good.toml")
     (folder / "a-bad.toml").write_text("panels = 3", encoding="utf-8")
-    finished_run("there")
     monkeypatch.setattr("mftui.figures.definition.figure_directory", lambda: folder)
     (folder / "tiny.toml").rename(tmp_path / "tiny.toml")
     good = folder / "b-good.toml"
@@ -482,8 +522,63 @@ def test_all_goes_on_after_a_figure_that_fails(mftui: Command, tmp_path: Path, m
     assert drawing.available() == ("(b-good.svg)" in gallery)
 
 
+@pytest.mark.usefixtures("there")
+def test_verdicts_and_tables_of_several_runs_say_which_run_they_are_of(
+    mftui: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished_run("other", "gd.steps=200")
+    monkeypatch.setattr(drawing, "find_spec", lambda _: None)
+    runs = '[{preset = "tiny.toml"}, {preset = "tiny.toml", set = ["gd.steps=200"], label = "short"}]'
+    path = definition_file(tmp_path, SWEEP.replace('[{preset = "tiny.toml"}]', runs))
+    ended = mftui("figure", path, "--no-run", "--out", tmp_path)
+    assert ended.status == 0, ended.stderr
+    told = json.loads((tmp_path / "figure.json").read_text(encoding="utf-8"))["verdicts"]
+    assert {(each["about"], each["run"]) for each in told} == {("tiny", "there"), ("tiny, gd.steps=200", "other")}
+    for each in told:
+        assert f"{each['about']}: {each['name']}: {each['text']}" in ended.stdout.splitlines()
+        assert f"Tiny ({each['about']})" in ended.stdout
+
+
+# --- the plot of a run's results -------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("there")
+def test_results_come_with_a_plot_where_it_is_asked_for_or_there_is_a_terminal(
+    mftui: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plotted(*arguments: str) -> bool:
+        ended = mftui(*arguments)
+        assert ended.status == 0, ended.stderr
+        assert ESCAPE.search(ended.stdout) is None
+        return "bars from quartile to quartile" in ended.stdout
+
+    assert not plotted("attach", "there")
+    for command in (("attach",), ("runs", "show")):
+        assert plotted(*command, "there", "--plot")
+    assert json.loads(mftui("attach", "there", "--plot", "--json").stdout)["state"] == "finished"
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert plotted("attach", "there")
+    assert not plotted("attach", "there", "--no-plot")
+    assert not plotted("attach", "there", "--quiet")
+
+
+def test_results_keep_to_a_terminal_of_80_cells_without_unicode_and_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    finished_run("single", "model.width=3", "methods=['gd']")
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with terminal("attach", "single", columns=80) as shell:
+        assert shell.end() == 0, shell.read()
+        text = shell.read()
+    assert text.isascii()
+    assert "\x1b[3" not in text
+    plot = text[text.index("singular values of W    ** s1") : text.index("data set 0, dashed: the true ones")]
+    assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", plot).splitlines())) == 80
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("there")
 def test_colour_is_off_where_the_user_wants_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finished_run("there")
     path = definition_file(tmp_path, SWEEP)
 
     def shown_on_a_terminal() -> str:

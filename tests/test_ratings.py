@@ -225,7 +225,7 @@ def test_film_ratings_runs_from_its_own_copies_recovers_the_question_marks_and_r
         errors = [shown.recovered[row][column] - value for row, column, value in held_out]
         assert (np.mean(np.square(errors)) ** 0.5) == pytest.approx(trial["held_out_rmse"])
         assert all(shown.observed[row][column] is None for row, column, _ in held_out)
-    _print_results(live, json=False)
+    _print_results(live, json=False, plot=False)
     assert capsys.readouterr().out.count("?") == 5 + 1  # and the title's
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -385,35 +385,37 @@ def test_a_run_that_nobody_began_says_how_to_begin(mftui: Command, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("no_worker_is_left")
-@pytest.mark.parametrize("command", ["run", "attach"])
 @pytest.mark.parametrize("harm", ["hangup", "closed", "closed, hangups ignored", "killed"])
-def test_a_run_outlives_the_terminal_it_is_watched_in(command: str, harm: str, tmp_path: Path) -> None:
-    if command == "attach":
-        _detach(tmp_path)
-    arguments: Sequence[str | Path] = ["run", tiny(tmp_path), *SETTINGS] if command == "run" else ["attach"]
+def test_a_run_outlives_the_terminals_it_is_started_and_watched_in(harm: str, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGHUP)
     if harm == "closed, hangups ignored":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited, as under nohup
     try:
-        with terminal(*arguments) as screen:
-            screen.wait_for("Prior")
-            match harm:
-                case "hangup":
-                    screen.process.send_signal(signal.SIGHUP)
-                case "killed":
-                    screen.process.kill()
-                case _:
-                    screen.close()
-            status = screen.end()
+        for arguments in (["run", tiny(tmp_path), *SETTINGS], ["attach"]):
+            with terminal(*arguments) as screen:
+                screen.wait_for("Prior")
+                match harm:
+                    case "hangup":
+                        screen.process.send_signal(signal.SIGHUP)
+                    case "killed":
+                        screen.process.kill()
+                    case _:
+                        screen.close()
+                status = screen.end()
+            expected = {"killed": -signal.SIGKILL, "closed, hangups ignored": 129}
+            assert status == expected.get(harm, -signal.SIGHUP)
+            assert "Traceback" not in screen.text
+            assert is_alive(catalog.latest())
+            stored = _stored(catalog.latest())
+            wait_until(lambda stored=stored: _stored(catalog.latest()) > stored, "more of the run")
     finally:
         signal.signal(signal.SIGHUP, before)
-    expected = {"killed": -signal.SIGKILL, "closed, hangups ignored": 129}
-    assert status == expected.get(harm, -signal.SIGHUP)
-    assert "Traceback" not in screen.text
-    run = catalog.latest()
-    assert is_alive(run)
-    events = sum(file.stat().st_size for file in run.glob("progress-*.rec"))
-    wait_until(lambda: sum(file.stat().st_size for file in run.glob("progress-*.rec")) > events, "more of the run")
+    assert len(_names()) == 1
+
+
+def _stored(run: Path) -> int:
+    """Bytes of its progress."""
+    return sum(file.stat().st_size for file in run.glob("progress-*.rec"))
 
 
 @pytest.mark.usefixtures("no_worker_is_left")

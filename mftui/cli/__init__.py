@@ -23,6 +23,7 @@ from mftui.cli.queue import queue
 from mftui.cli.report import report
 from mftui.cli.run import attach, resume, run
 from mftui.cli.runs import runs
+from mftui.encoding import legible
 
 app = typer.Typer(
     name="mftui",
@@ -75,6 +76,7 @@ def main() -> None:
     teach_shells()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal can't show
+    sys.stdout, sys.stderr = legible(sys.stdout), legible(sys.stderr)
     try:
         app()
     except RunError as error:

@@ -80,15 +80,14 @@ def _page(page: Page, preset: str, width: int) -> Iterator[str]:
 
 def _settings(experiment: Experiment, width: int) -> Iterator[str]:
     """What the preset sets, with the first sentence of what it means."""
-    from engine.spec.settings import SECTIONS, fields
+    from engine.spec.settings import SECTIONS, meaning
 
     yield ""
     yield f"methods: {', '.join(experiment.methods)}; data sets: {experiment.seeds}"
     if experiment.over:
         yield f"sweep: {experiment.over} = {', '.join(map(str, experiment.values))}"
-    known = fields()
     for section in SECTIONS:
         for name, value in experiment.document.get(section, {}).items():
             key = f"{section}.{name}"
-            meaning = " ".join((known[key].description or "").split())
-            yield from textwrap.wrap(f"{key} = {value}: {meaning}", width, subsequent_indent="    ")
+            chosen = map(str, value if isinstance(value, list) else [value])
+            yield from textwrap.wrap(f"{key} = {value}: {meaning(key, *chosen)}", width, subsequent_indent="    ")

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mftui.figures.files import Made
 
 LIST, ALL = "list", "all"
-CHART_CELLS, CHART_LINES = 100, 22
-"""the most that a chart takes on a wide terminal, and its height"""
 
 
 def figure_names(incomplete: str) -> list[str]:
@@ -155,7 +153,6 @@ class _Maker:
 
     def make(self, figure: Definition) -> Made:
         """Print a figure, and write it if that is asked for. Raises `PresetError` and `RunError`."""
-        from engine.analysis.verdicts import verdicts
         from mftui.figures.charts import charts_of_panel
         from mftui.figures.collect import needed, what_is_quick
         from mftui.figures.data import RunData
@@ -169,14 +166,8 @@ class _Maker:
             for panel in figure.panels
             for chart in charts_of_panel(panel, [data for each, data in parts if each.panel is panel])
         ]
-        several = len({each.experiment.title for each in wanted}) > 1
-        told = dict.fromkeys(
-            f"{f'{data.experiment.title}: ' if several else ''}{verdict.name}: {verdict.text}"
-            for _, data in parts
-            for verdict in verdicts(data.experiment, data.trials)
-        )
         label = what_is_quick([each.experiment for each in wanted]) if self._wishes.quick else ""
-        made = Made(figure, parts, charts, tuple(told), label)
+        made = Made(figure, parts, charts, label)
         _print(made)
         if self._out is not None:
             self._write(made, self._out)
@@ -243,26 +234,24 @@ def _alike(one: Experiment, other: Experiment) -> bool:
 def _print(made: Made) -> None:
     """Charts, tables and verdicts on stdout; what to be wary of on stderr."""
     from rich.console import Console
+    from rich.text import Text
 
+    from mftui.cli.charts import print_chart
     from mftui.cli.watch import PIPED_WIDTH
-    from mftui.figures.terminal import as_text
     from mftui.formatting import results_table
 
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else PIPED_WIDTH)
-    colored = terminal and not os.environ.get("NO_COLOR")
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     figure = made.figure
     console.print(made.title, style="bold", markup=False, highlight=False, soft_wrap=True)
     if figure.source:
         console.print(figure.source, style="dim", markup=False, highlight=False, soft_wrap=True)
     for chart in made.charts:
         typer.echo("")
-        typer.echo(as_text(chart, min(console.width, CHART_CELLS), CHART_LINES, colored))
-        for line in (chart.bars, *chart.notes):
-            if line:
-                console.print(line, markup=False, highlight=False, soft_wrap=True, style="dim")
+        print_chart(chart)
     typer.echo("")
-    for data in {id(data.run): data for _, data in made.parts}.values():
-        console.print(results_table(data.experiment, data.trials))
-    for verdict in made.verdicts:
-        console.print(verdict, markup=False, highlight=False, soft_wrap=True)
+    for about, data in made.runs:
+        console.print(results_table(made.titled(about, data.experiment), data.trials))
+    for each in made.statements:
+        which = f"{each.about}: " if len(made.runs) > 1 else ""
+        told = Text.assemble((f"{which}{each.verdict.name}: ", "bold"), each.verdict.text)
+        console.print(told, soft_wrap=True)

@@ -53,6 +53,13 @@ DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i
 DetachOption = Annotated[bool, typer.Option("--detach", help="Return at once and print the run's name; it goes on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace files that are there.")]
+PlotOption = Annotated[
+    bool | None,
+    typer.Option("--plot/--no-plot", help="Plot the results. Default: on a terminal; never in JSON."),
+]
+QuietRunOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress display, and no plot unless by --plot.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
 
 

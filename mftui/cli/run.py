@@ -14,8 +14,9 @@ from mftui.cli.options import (
     DetachOption,
     DeviceOption,
     JsonOption,
+    PlotOption,
     PresetArgument,
-    QuietOption,
+    QuietRunOption,
     RunArgument,
     SeedOption,
     SetOption,
@@ -40,7 +41,8 @@ def run(
     cluster: ClusterOption = None,
     cluster_options: ClusterSettingOption = None,
     json: JsonOption = False,
-    quiet: QuietOption = False,
+    plot: PlotOption = None,
+    quiet: QuietRunOption = False,
 ) -> None:
     """Run a preset to its end and print the results.
 
@@ -59,7 +61,7 @@ def run(
     if job is None:
         check_device(device)
     directory = RunDirectory.create(experiment, device, out, workers=workers)
-    start(directory, job, detach=detach, json=json, quiet=quiet)
+    start(directory, job, detach=detach, json=json, plot=plot, quiet=quiet)
 
 
 def resume(
@@ -68,7 +70,8 @@ def resume(
     cluster: ClusterOption = None,
     cluster_options: ClusterSettingOption = None,
     json: JsonOption = False,
-    quiet: QuietOption = False,
+    plot: PlotOption = None,
+    quiet: QuietRunOption = False,
 ) -> None:
     """Go on with a run that was stopped or died.
 
@@ -81,7 +84,7 @@ def resume(
     from mftui.cli.watch import job_of, start
 
     job = job_of(cluster, cluster_options)
-    start(RunDirectory.open(find(name)), job, detach=detach, json=json, quiet=quiet)
+    start(RunDirectory.open(find(name)), job, detach=detach, json=json, plot=plot, quiet=quiet)
 
 
 def attach(
@@ -90,7 +93,8 @@ def attach(
         typer.Argument(metavar="RUN", help=f"{RUN_HELP} Default: the latest.", autocompletion=run_names),
     ] = None,
     json: JsonOption = False,
-    quiet: QuietOption = False,
+    plot: PlotOption = None,
+    quiet: QuietRunOption = False,
 ) -> None:
     """Watch a run to its end and print its results.
 
@@ -103,4 +107,5 @@ def attach(
     from mftui.cli.watch import follow
     from mftui.live import LiveRun
 
-    follow(LiveRun(RunDirectory.open(find(name) if name is not None else latest())), json=json, quiet=quiet)
+    run = RunDirectory.open(find(name) if name is not None else latest())
+    follow(LiveRun(run), json=json, plot=plot, quiet=quiet)

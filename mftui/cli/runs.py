@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mftui.cli.lean import LeanCommand, LeanGroup
-from mftui.cli.options import RUN_HELP, JsonOption, RunArgument, run_names
+from mftui.cli.options import RUN_HELP, JsonOption, PlotOption, RunArgument, run_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def list_runs(json: JsonOption = False) -> None:
 
 
 @runs.command("show")
-def show(name: RunArgument, json: JsonOption = False) -> None:
+def show(name: RunArgument, json: JsonOption = False, plot: PlotOption = None) -> None:
     """What a run is, how far it is, its results so far.
 
     Example: mftui runs show a1b2
@@ -75,6 +75,7 @@ def show(name: RunArgument, json: JsonOption = False) -> None:
     from engine.runs.catalog import RunError, find, look
     from engine.runs.directory import RunDirectory
     from engine.runs.files import to_json
+    from mftui.cli.charts import print_plot, wants_plot
     from mftui.cli.listing import pairs
     from mftui.cli.watch import print_tables
     from mftui.live import LiveRun
@@ -90,6 +91,8 @@ def show(name: RunArgument, json: JsonOption = False) -> None:
     for line in pairs([*_status(live, entry), *_settings(live), *_machine(live.run.path)]):
         typer.echo(line)
     if live.results:
+        if wants_plot(plot, quiet=False):
+            print_plot(live.run)
         print_tables(live)
 
 

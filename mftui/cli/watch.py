@@ -20,6 +20,7 @@ from engine.runs import catalog
 from engine.runs.catalog import FORMAT, RunError, last_sign
 from engine.runs.directory import RunDirectory
 from engine.runs.files import to_json
+from mftui.cli.charts import print_plot, wants_plot
 from mftui.formatting import notes, observed_table, recovered_table, remarks, results_table, verdict_lines
 from mftui.live import LiveRun
 from mftui.plain import format_time, printable
@@ -55,7 +56,9 @@ def job_of(cluster: str | None, settings: list[str] | None) -> Begin | None:
     return begin
 
 
-def start(directory: RunDirectory, job: Begin | None, *, detach: bool, json: bool, quiet: bool) -> None:
+def start(
+    directory: RunDirectory, job: Begin | None, *, detach: bool, json: bool, plot: bool | None, quiet: bool
+) -> None:
     """Start a worker and stay with it, or leave it to itself. Raises `RunError` if the run has one already."""
     begin = job or LiveRun.start
     if detach:
@@ -63,13 +66,13 @@ def start(directory: RunDirectory, job: Begin | None, *, detach: bool, json: boo
         return
     with _interrupts() as interrupts:
         live = begin(directory)
-        _follow(live, interrupts, ours=True, json=json, quiet=quiet)
+        _follow(live, interrupts, ours=True, json=json, plot=plot, quiet=quiet)
 
 
-def follow(live: LiveRun, *, json: bool, quiet: bool) -> None:
+def follow(live: LiveRun, *, json: bool, plot: bool | None, quiet: bool) -> None:
     """Stay with a run that is somebody else's."""
     with _interrupts() as interrupts:
-        _follow(live, interrupts, ours=False, json=json, quiet=quiet)
+        _follow(live, interrupts, ours=False, json=json, plot=plot, quiet=quiet)
 
 
 def see_to_its_end(run: RunDirectory, *, ours: bool, quiet: bool) -> LiveRun:
@@ -108,7 +111,7 @@ def _has_begun(live: LiveRun) -> bool:
     return catalog.state(live.run.path) != "interrupted"
 
 
-def _follow(live: LiveRun, interrupts: list[int], *, ours: bool, json: bool, quiet: bool) -> None:
+def _follow(live: LiveRun, interrupts: list[int], *, ours: bool, json: bool, plot: bool | None, quiet: bool) -> None:
     try:
         outcome = _watch(live, interrupts, ours=ours, quiet=quiet)
     except TerminalLostError:
@@ -119,7 +122,7 @@ def _follow(live: LiveRun, interrupts: list[int], *, ours: bool, json: bool, qui
         typer.echo(f"{live.run.name} {what}; watch it: mftui attach {name}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED if ours else 0)
     live.wait(EXIT_SECONDS)  # so that the run can be resumed at once
-    _print_results(live, json=json)
+    _print_results(live, json=json, plot=wants_plot(plot, quiet=quiet))
     _end(live, interrupted=bool(interrupts))
 
 
@@ -161,11 +164,13 @@ def _go_quietly() -> NoReturn:
     raise typer.Exit(EXIT_TERMINAL_LOST)
 
 
-def _print_results(live: LiveRun, *, json: bool) -> None:
+def _print_results(live: LiveRun, *, json: bool, plot: bool) -> None:
     if json:
         typer.echo(to_json({**live.run.results(live.results), "state": live.state}, indent=2))
         return
     if live.results:
+        if plot:
+            print_plot(live.run)
         print_tables(live)
         diagnostics = Console(stderr=True)
         for remark in remarks(summarize(live.experiment, live.results)):

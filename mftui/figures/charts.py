@@ -110,10 +110,23 @@ def charts_of_run(run: RunDirectory) -> list[Chart]:
     return [chart for kind in default_kinds(data.experiment) for chart in charts_of_panel(_alone(kind, data), [data])]
 
 
+def plot_of_run(run: RunDirectory) -> Chart | None:
+    """What its results are plotted as, as far as it has come: the first of what it shows. None without any.
+
+    Untitled, and with no remarks but on what is missing: it stands beside the table of results, which has them.
+    """
+    data = RunData.read(run)
+    kind = default_kinds(data.experiment)[0]
+    if kind == "sweep" and len(data.experiment.points) == 1:
+        return None
+    (chart,) = charts_of_panel(_alone(kind, data), [data])
+    return None if chart.empty else replace(chart, title="", notes=data.gaps)
+
+
 def default_kinds(experiment: Experiment) -> tuple[Kind, ...]:
     """What a preset is shown as where nobody says how."""
     found: list[Kind] = []
-    if experiment.over is not None:
+    if len(experiment.points) > 1:
         found.append("sweep")
         if theorem_of(experiment):
             found.append("theorem")
@@ -520,7 +533,14 @@ def _histograms(title: str, run: RunData) -> Iterator[Chart]:
             x_label="generalization loss L_gen",
             y_label="density per decade",
             series=tuple(
-                Series(METHOD_LABELS[method], method, middles[inside], density[inside], filled=True)
+                Series(
+                    METHOD_LABELS[method],
+                    method,
+                    middles[inside],
+                    density[inside],
+                    shape=METHODS.index(method),
+                    filled=True,
+                )
                 for method, density in found
             ),
             x_scale="log",

@@ -5,28 +5,40 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.analysis.verdicts import Verdict, verdicts
 from engine.results import summarize
 from engine.runs.files import to_json, write_atomically
-from engine.spec.preset import dump
+from engine.spec.preset import Experiment, dump
 from engine.spec.settings import METHOD_LABELS
 from mftui.export.tables import results as results_of
 from mftui.figures import drawing
 from mftui.figures.charts import Chart
 from mftui.figures.collect import Needed
 from mftui.figures.data import RunData
-from mftui.figures.definition import Definition
+from mftui.figures.definition import Definition, PanelRun
 from mftui.formatting import format_acceptance, format_loss, format_quartiles
 
 DRAWN = ("png", "svg", "pdf")
 _VERSIONS = ("mftui", "python", "torch", "numpy", "scipy", "device_name")
 GALLERY = "gallery.md"
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """A verdict, and what it is on."""
+
+    about: str
+    """preset and overrides of the run"""
+    run: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +48,39 @@ class Made:
     figure: Definition
     parts: Sequence[tuple[Needed, RunData]]
     charts: Sequence[Chart]
-    verdicts: Sequence[str]
     label: str = ""
     """what is to be said of all its numbers, such as that they are quick ones"""
 
     @property
     def title(self) -> str:
         return f"{self.figure.title} ({self.label})" if self.label else self.figure.title
+
+    @cached_property
+    def runs(self) -> Sequence[tuple[str, RunData]]:
+        """With preset and overrides, each once, however many panels show it."""
+        found: dict[tuple[Any, ...], tuple[str, RunData]] = {}
+        for needed, data in self.parts:
+            key = data.run.path, data.experiment.methods, data.experiment.seeds
+            found.setdefault(key, (_called(needed.run), data))
+        return list(found.values())
+
+    @cached_property
+    def statements(self) -> Sequence[Statement]:
+        """What its runs say of the theorems."""
+        return [
+            Statement(about, data.run.name, verdict)
+            for about, data in self.runs
+            for verdict in verdicts(data.experiment, data.trials)
+        ]
+
+    def titled(self, about: str, experiment: Experiment) -> Experiment:
+        """An experiment with its table's title: where there are several runs, with preset and overrides."""
+        return replace(experiment, title=f"{experiment.title} ({about})") if len(self.runs) > 1 else experiment
+
+
+def _called(run: PanelRun) -> str:
+    """Preset and overrides: width-linear, seeds=2."""
+    return ", ".join([run.preset.rsplit("/", 1)[-1].removesuffix(".toml"), *run.overrides])
 
 
 def write(made: Made, folder: Path) -> list[Path]:
@@ -107,7 +145,7 @@ def document(made: Made) -> dict[str, Any]:
         "about": made.figure.about,
         "label": made.label,
         "versions": versions(made),
-        "verdicts": list(made.verdicts),
+        "verdicts": [{"about": each.about, "run": each.run, **asdict(each.verdict)} for each in made.statements],
         "charts": [_chart(chart) for chart in made.charts],
         "runs": [_run(needed, run) for needed, run in made.parts],
     }
@@ -199,7 +237,7 @@ def trials_csv(made: Made) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     headed = False
-    for run in {run.run.path: run for _, run in made.parts}.values():
+    for _, run in made.runs:
         columns = results_of(run.experiment, list(run.trials))
         if not headed:
             writer.writerow(["run", *columns])
@@ -226,27 +264,32 @@ def gallery(all_made: Sequence[Made], failures: Mapping[str, str]) -> str:
             blocks.append(figure.about)
         if drawing.available():
             blocks.append(f"![{figure.title}]({figure.name}.svg)")
-        if made.verdicts:
-            blocks.append("\n".join(f"- {verdict}" for verdict in made.verdicts))
+        if made.statements:
+            blocks.append("\n".join(_told(each) for each in made.statements))
         notes = list(dict.fromkeys(note for chart in made.charts for note in chart.notes))
         if notes:
             blocks.append("Notes:\n" + "\n".join(f"- {note}" for note in notes))
-        blocks += [_table(run) for run in {run.run.path: run for _, run in made.parts}.values()]
+        blocks += [_table(made.titled(about, run.experiment), run) for about, run in made.runs]
     if failures:
         blocks.append("## Not made")
         blocks.append("\n".join(f"- {name}: {why}" for name, why in failures.items()))
     return "\n\n".join(blocks) + "\n"
 
 
-def _table(run: RunData) -> str:
+def _told(statement: Statement) -> str:
+    """A verdict as an item of a Markdown list."""
+    return f"- `{statement.about}`: {statement.verdict.name}: {statement.verdict.text}"
+
+
+def _table(experiment: Experiment, run: RunData) -> str:
     """The results table as Markdown."""
     lines = [
-        f"{run.experiment.title}",
+        experiment.title,
         "",
         "| point | method | L_gen, median | 25 % – 75 % | L_train, median | log10 P(fit) | data sets |",
         "|---|---|--:|--:|--:|--:|--:|",
     ]
-    for row in summarize(run.experiment, run.trials):
+    for row in summarize(experiment, run.trials):
         median, quartiles = format_quartiles(row.generalization_loss)
         cells = (
             row.label, METHOD_LABELS[row.method], median, quartiles, format_loss(row.training_loss),

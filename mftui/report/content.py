@@ -13,7 +13,7 @@ from engine.results import TrialResult, summarize
 from engine.runs import catalog
 from engine.runs.directory import with_own_files
 from engine.spec.preset import Experiment, dump, shipped
-from engine.spec.settings import METHOD_LABELS, fields
+from engine.spec.settings import METHOD_LABELS, fields, meaning
 from mftui.command import command_line
 from mftui.draft import to_text
 from mftui.export.contents import Contents
@@ -102,7 +102,7 @@ def report(contents: Contents) -> Report:
     return Report(
         title=experiment.title,
         facts=list(_facts(contents)),
-        about=[" ".join(paragraph.split()) for paragraph in paragraphs(experiment.about)],
+        about=paragraphs(experiment.about),
         settings=list(_settings(experiment)),
         spec=dump(alone),
         figures=figures_of(run),
@@ -159,8 +159,8 @@ def _settings(experiment: Experiment) -> Iterator[Setting]:
             continue
         path = name in ("path", "test_path")
         shown = [_base(str(value)) if path else to_text(value) for value in values]
-        meaning = " ".join((field.description or "").split())
-        yield Setting(key, ", ".join(shown if len(set(shown)) > 1 else shown[:1]), to_text(field.default), meaning)
+        shown = shown if len(set(shown)) > 1 else shown[:1]
+        yield Setting(key, ", ".join(shown), to_text(field.default), meaning(key, *shown))
 
 
 def _base(path: str) -> str:

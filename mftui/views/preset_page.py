@@ -15,10 +15,7 @@ from textual.widgets import Static
 from engine.spec.preset import Experiment
 from engine.spec.settings import METHOD_LABELS, fields
 from mftui.draft import to_text
-from mftui.plain import printable
-
-_WRAPPED_AT = 120
-"""cells of a line in a preset file; a break that this width did not need is meant"""
+from mftui.plain import paragraphs, printable
 
 
 class PresetPage(VerticalScroll):
@@ -57,20 +54,6 @@ def page(experiment: Experiment) -> Group:
         parts += [Text(), Text(paragraph)]
     parts += [Text(), Text("settings that are not the defaults", style="bold"), _settings(experiment)]
     return Group(*parts)
-
-
-def paragraphs(text: str) -> list[str]:
-    """Text as wrapped in a file, each paragraph in one line again."""
-    found: list[str] = []
-    room = -1
-    for line in text.strip().splitlines():
-        first = line.split(" ", 1)[0]
-        if found and line.strip() and room <= len(first):
-            found[-1] += f" {line.strip()}"
-        elif line.strip():
-            found.append(line.strip())
-        room = _WRAPPED_AT - len(line) - 1 if line.strip() else _WRAPPED_AT
-    return found
 
 
 def _settings(experiment: Experiment) -> Table:
