@@ -27,7 +27,8 @@ from engine.parallel import keep_freed_memory
 from engine.problems.problem import make_problem
 from engine.samplers import SAMPLERS
 from engine.samplers.interface import Target
-from engine.spec.settings import PointSettings, SamplerName
+from engine.spec.names import SamplerName
+from engine.spec.settings import PointSettings
 from mftui.benchmark import Row
 
 CPU = torch.device("cpu")

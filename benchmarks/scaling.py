@@ -41,7 +41,8 @@ from engine.samplers.collapse import covariance_factor
 from engine.samplers.conditional import BLOCKS_PER_STEP, DRAWS_PER_FEATURE, NOISE_PER_THRESHOLD
 from engine.samplers.conditioning import Conditioner
 from engine.samplers.interface import Target
-from engine.spec.settings import PointSettings, SamplerName
+from engine.spec.names import SamplerName
+from engine.spec.settings import PointSettings
 from mftui.benchmark import Row, number
 
 REPETITIONS, QUICK_REPETITIONS = 5, 3

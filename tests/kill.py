@@ -35,14 +35,14 @@ DESCENTS = [
     ["gd.optimizer='sgd'", "gd.learning_rate=0.02"],
 ]
 GUESSES = [
-    ["gnc.sampler='rejection'", "gnc.draws=100_000"],
-    ["gnc.sampler='collapsed'", "gnc.draws=300_000", "model.width=8"],
-    ["gnc.sampler='conditional'", "gnc.eps_train=1e-3", "gnc.effective_samples=3_000"],
-    ["gnc.sampler='splitting'", "gnc.eps_train=3e-2", "gnc.effective_samples=100"],
-    ["gnc.sampler='auto'", "gnc.eps_train=1e-2", "gnc.effective_samples=2_000"],
+    ["gnc.sampler='rejection'", "gnc.draws=50_000"],
+    ["gnc.sampler='collapsed'", "gnc.draws=150_000", "model.width=8"],
+    ["gnc.sampler='conditional'", "gnc.eps_train=1e-3", "gnc.effective_samples=1_500"],
+    ["gnc.sampler='splitting'", "gnc.eps_train=3e-2", "gnc.effective_samples=50"],
+    ["gnc.sampler='auto'", "gnc.eps_train=1e-2", "gnc.effective_samples=1_000"],
 ]
 MIXTURES = [
-    [*descent, *guess, "gd.steps=2_000", "gd.log_every=20"]
+    [*descent, *guess, "gd.steps=1_000", "gd.log_every=20"]
     for descent, guess in zip(DESCENTS, [*GUESSES, GUESSES[0]], strict=True)
 ]
 """overrides of `tests.runs.TINY`: every optimizer and every sampler"""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import groupby
 from xml.sax.saxutils import escape
 
 from rich.cells import cell_len
 from rich.color import Color
+from rich.segment import Segment
 from rich.style import Style
 from textual.app import App
-from textual.strip import Strip
 
 WIDE, HIGH = 6, 12
 """a cell"""
@@ -20,13 +21,18 @@ Look = tuple[str, str, str]
 """ink, ground, and what else: bold, italic, underline"""
 
 
+def cells(app: App[None]) -> list[list[Segment]]:
+    """What is on the screen, line by line."""
+    return [list(strip) for strip in app.screen._compositor.render_strips()]
+
+
 def picture(app: App[None]) -> str:
     """What is on the screen; the same for the same cells, colours and styles."""
     width, height = app.size
-    lines = [list(_runs(strip)) for strip in app.screen._compositor.render_strips()]
-    cells = _cells(run for line in lines for run in line)
-    (ink, page, _), *_ = cells
-    names = {look: f"s{number}" for number, look in enumerate(cells)}
+    lines = [list(_runs(line)) for line in cells(app)]
+    looks = _looks(run for line in lines for run in line)
+    (ink, page, _), *_ = looks
+    names = {look: f"s{number}" for number, look in enumerate(looks)}
     rules = [f".{name}{{{_css(look)}}}" for look, name in list(names.items())[1:]]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE * width} {HIGH * height}">',
@@ -45,13 +51,14 @@ def difference(before: str, now: str, most: int = 30) -> str:
     return "\n".join(list(found)[:most])
 
 
-def _runs(strip: Strip) -> Iterator[tuple[str, Look]]:
+def _runs(line: Iterable[Segment]) -> Iterator[tuple[str, Look]]:
     """Neighbouring cells that look alike."""
-    looks = ((segment.text, _look(segment.style or Style.null())) for segment in strip if segment.text)
+    looks = ((segment.text, _look(segment.style or Style.null())) for segment in line if segment.text)
     for look, group in groupby(looks, lambda run: run[1]):
         yield "".join(text for text, _ in group), look
 
 
+@cache
 def _look(style: Style) -> Look:
     ink, ground = _hex(style.color), _hex(style.bgcolor)
     if style.reverse:
@@ -64,7 +71,7 @@ def _hex(color: Color | None) -> str:
     return "none" if color is None or color.is_default else str(color.get_truecolor().hex)
 
 
-def _cells(runs: Iterable[tuple[str, Look]]) -> list[Look]:
+def _looks(runs: Iterable[tuple[str, Look]]) -> list[Look]:
     """All looks, that of the most cells first."""
     count: dict[Look, int] = {}
     for text, look in runs:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from engine.runs.directory import RunDirectory
 from engine.runs.files import from_json
+from engine.samplers import rejection
 from engine.spec import preset
 from mftui.live import LiveRun
 
@@ -42,6 +46,17 @@ values = [3, 6]
 
 LONG = ["model.width=3", "gd.steps=1_000_000_000", "gnc.draws=1_000_000_000"]
 """overrides of `TINY`: the priors finish at once, nothing else ever does"""
+
+
+@contextmanager
+def small_blocks() -> Iterator[None]:
+    """Rejection has a step every few thousand draws, rather than every half a million.
+
+    The draws are others: what is compared is to be made with blocks of the same size.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(rejection.NUMBERS_PER_BLOCK, "cpu", 1 << 15)
+        yield
 
 
 def make_run(path: Path, *overrides: str, text: str = TINY, device: str = "cpu") -> RunDirectory:

@@ -142,6 +142,7 @@ def test_a_script_that_does_not_say_what_it_found_is_a_row_and_the_others_run(
     assert "exit status 3" in bad.rows[0].note
 
 
+@pytest.mark.slow
 def test_rows_measured_before_an_error_are_kept_and_the_error_is_one(scripts: Path, mftui: Command) -> None:
     (scripts / "half.py").write_text(HARNESS.format(then="raise RuntimeError('too little')"), encoding="utf-8")
     ended = mftui("bench", "--only", "half")
@@ -153,6 +154,7 @@ def test_rows_measured_before_an_error_are_kept_and_the_error_is_one(scripts: Pa
     assert "Traceback" in ended.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_script_and_prints_what_there_is(scripts: Path, tmp_path: Path) -> None:
     (scripts / "half.py").write_text(HARNESS.format(then="time.sleep(600)"), encoding="utf-8")
     command = (

@@ -5,7 +5,7 @@ import math
 import os
 import pickletools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from engine.runs.units import units
 from engine.samplers.auto import AutoState
 from engine.samplers.interface import GuessState
 from engine.samplers.splitting import SplittingState
-from tests.runs import disk_with, make_run, tables_of
+from tests.runs import disk_with, make_run, small_blocks, tables_of
 
 CPU = torch.device("cpu")
 
@@ -394,7 +394,13 @@ def test_death_between_the_two_files_of_a_checkpoint_is_no_damage(tmp_path: Path
 
 # --- a run whose files were damaged -----------------------------------------------------------------------------------
 
-SHORT = ["model.width=3", "gd.steps=60", "gd.log_every=5", "gnc.draws=400_000"]
+SHORT = ["model.width=3", "gd.steps=60", "gd.log_every=5", "gnc.draws=40_000"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_blocks() -> Iterator[None]:
+    with small_blocks():
+        yield
 
 
 @pytest.fixture(autouse=True)

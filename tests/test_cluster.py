@@ -49,6 +49,14 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     return live.run
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """Another."""
+    live = LiveRun.start(make_run(tmp_path_factory.mktemp("alone") / "run"))
+    follow_to_end(live)
+    return live.run
+
+
 def _submit(run: RunDirectory, jobs: list[int], **given: object) -> int:
     jobs.append(int(cluster.submit(run, "local", given)))
     gc.collect()  # submitit's jobs are in cycles; the warning is to come, and be ignored, now
@@ -99,21 +107,21 @@ def _assert_private(run: RunDirectory) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_job_gives_the_very_bits_of_a_run_without_a_cluster_and_leaves_private_files(
-    workers: int, tmp_path: Path, jobs: list[int]
+    workers: int, tmp_path: Path, jobs: list[int], alone: RunDirectory
 ) -> None:
-    alone = LiveRun.start(make_run(tmp_path / "alone"))
     run = replace(make_run(tmp_path / "job"), workers=workers)
     about = run.path / "run.json"
     about.write_text(about.read_text().replace('"workers": 1', f'"workers": {workers}'))
+    (run.path / control.REQUESTS).touch(0o600)
+    (run.path / control.REQUESTS).write_text('{"request": "stop"}\n')  # of an earlier worker, not of the job
     job = _submit(run, jobs)
     assert _events(run) == ["queued"]
     assert has_job(run.path, {"cluster": "local", "job": str(job)})
     assert _end(run, job) == "finished"
     assert not has_job(run.path, {"cluster": "local", "job": str(job)})
     _assert_private(run)
-    follow_to_end(alone)
-    assert tables_of(run) == tables_of(alone.run)
-    assert _without_names(run) == _without_names(alone.run)
+    assert tables_of(run) == tables_of(alone)
+    assert _without_names(run) == _without_names(alone)
 
 
 @pytest.mark.parametrize("warned", [False, True], ids=["at once", "told to end before"])
@@ -164,12 +172,6 @@ def test_a_job_that_waits_in_line_can_be_stopped(tmp_path: Path, jobs: list[int]
     job = _submit(run, jobs)
     control.ask(run.path, "stop")
     assert _end(run, job) == "stopped"
-
-
-def test_what_was_asked_of_an_earlier_worker_is_not_for_the_job(tmp_path: Path, jobs: list[int]) -> None:
-    run = make_run(tmp_path / "run", "model.width=3")
-    (run.path / control.REQUESTS).write_text('{"request": "stop"}\n')
-    assert _end(run, _submit(run, jobs)) == "finished"
 
 
 def test_a_job_whose_run_fails_fails_with_the_sentence(tmp_path: Path, jobs: list[int]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -11,13 +11,15 @@ from pydantic import ValidationError
 from engine.descent import batched_step, descent, grouping, loss_gradient
 from engine.descent.descent import Descent, DescentState
 from engine.descent.inits import initial_factors
+from engine.descent.optimizers import optimizer as make_optimizer
 from engine.descent.optimizers.group_rmsprop import DECAY, EPSILON
 from engine.events import Event, Finished, Rows
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
 from engine.problems.problem import DenseOperator, make_problem
 from engine.results import TrialResult
-from engine.spec.settings import OptimizerName, PointSettings, bad_combinations
+from engine.spec.names import ACTIVATIONS, OPTIMIZERS, OptimizerName
+from engine.spec.settings import PointSettings, bad_combinations
 from tests.settings import point
 
 SEEDS = (0, 1, 2)
@@ -112,8 +114,9 @@ def _same(state: DescentState, other: DescentState) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [10.0, 1e-6])
-@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_changes_of_the_learning_rate_repeat_bit_for_bit_from_any_state_and_however_the_steps_are_chunked(
     optimizer: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +251,8 @@ def _alone(rows: list[list[float]], index: int) -> list[list[float]]:
     return sorted([0, *row[1:]] for row in rows if row[0] == index)
 
 
-@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(("name", "depth"), [("linear", 2), ("tanh", 2), ("linear", 4), ("leaky_relu", 3), ("gelu", 3)])
 def test_widths_as_one_batch_padded_with_zeros_give_the_numbers_of_each_alone(
     name: str, depth: int, optimizer: str
@@ -276,7 +280,9 @@ def test_learning_rates_inits_and_scales_of_a_batch_are_each_runs_own(kind: str,
         assert _close(_alone(together, index), sorted(_run_together(settings)[0]))
 
 
-@pytest.mark.parametrize("optimizer", [name for name in get_args(OptimizerName) if name != "adam"])
+@pytest.mark.parametrize(
+    "optimizer", [name for name in OPTIMIZERS if make_optimizer(point(optimizer=name).gd).rotation_equivariant]
+)
 def test_a_wide_linear_model_of_depth_two_run_in_fewer_coordinates_gives_the_numbers_of_its_own_width(
     optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +312,7 @@ def test_the_sparse_step_touches_observed_entries_only_and_takes_the_dense_steps
 
 def test_large_products_take_the_steps_of_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above `MOST_IN_NUMPY` torch multiplies instead of numpy; the batch's operands are the same views."""
-    for name in ("linear", "leaky_relu", "erf", "sin"):
+    for name in ACTIVATIONS:
         settings = point(activation=name, depth=3, width=6, learning_rate=0.05, init_scale=0.5, steps=60, log_every=20)
         with monkeypatch.context() as patch:
             in_numpy, _ = _run_together(settings)
@@ -331,7 +337,7 @@ def test_single_precision_follows_double_precision() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: CUDA graphs can't be recorded without one")
-@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_gpu_takes_the_steps_of_the_cpu(optimizer: str) -> None:
     settings = point(depth=3, activation="tanh", optimizer=optimizer, init_scale=0.5, steps=60, log_every=20)
     assert _close(_run_together(settings)[0], _run_together(settings, device="cuda")[0])
@@ -359,6 +365,7 @@ def _learns(**fields: Any) -> bool:
     return all(loss < first[result.seed] / 50 for loss, result in zip(losses, results, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("kind", ["sensing", "completion"])
 def test_the_auto_learning_rate_neither_diverges_nor_crawls(kind: str, depth: int) -> None:
@@ -370,10 +377,13 @@ def test_the_auto_learning_rate_neither_diverges_nor_crawls(kind: str, depth: in
     assert {result.outcome for result in failing} == {"diverged"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 3, 5])
-@pytest.mark.parametrize("optimizer", ["heavy_ball", "nesterov", "sgd"])
-def test_the_auto_learning_rate_serves_momentum_and_batches_too(optimizer: str, depth: int) -> None:
-    fields = {"batch_size": 20, "steps": 1_600} if optimizer == "sgd" else {}
+@pytest.mark.parametrize(
+    "optimizer", [name for name, traits in OPTIMIZERS.items() if not traits.adaptive and name != "gradient_descent"]
+)
+def test_the_auto_learning_rate_serves_momentum_and_batches_too(optimizer: OptimizerName, depth: int) -> None:
+    fields = {"batch_size": 20, "steps": 1_600} if OPTIMIZERS[optimizer].batches else {}
     assert _learns(optimizer=optimizer, depth=depth, **fields)
 
 
@@ -387,7 +397,7 @@ def test_the_auto_learning_rate_of_depth_one_is_exactly_half_the_limit() -> None
     assert rates == pytest.approx((1 / largest).tolist(), rel=0.05)
 
 
-@pytest.mark.parametrize("optimizer", ["group_rmsprop", "group_rmsprop_heavy_ball", "adam"])
+@pytest.mark.parametrize("optimizer", [name for name, traits in OPTIMIZERS.items() if traits.adaptive])
 def test_an_auto_learning_rate_is_refused_where_steps_scale_themselves(optimizer: str) -> None:
     complaints = list(bad_combinations(point(learning_rate="auto", optimizer=optimizer)))
     assert [key for key, _, _ in complaints] == ["gd.learning_rate"]

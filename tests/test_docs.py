@@ -304,7 +304,8 @@ def test_the_quick_start_works_line_by_line(tmp_path: Path, monkeypatch: pytest.
     """In bash, one session for all; what opens a screen or installs is left out, and the sweep is a shorter one."""
     skipped = ("make ", "mftui explore")
     blocks = "".join(_blocks(ROOT / "docs" / "quick-start.md", *SHELLS))
-    for long, short in (("seeds = 3", "seeds = 1"), ("[5, 10, 20, 40]", "[5, 10]")):
+    brief = "[5, 10]\n\n[gd]\nsteps = 1_000\n\n[gnc]\neffective_samples = 200"
+    for long, short in (("seeds = 3", "seeds = 1"), ("[5, 10, 20, 40]", brief)):
         assert long in blocks
         blocks = blocks.replace(long, short)
     lines = [

@@ -21,10 +21,12 @@ from mftui.app import Explorer
 from mftui.command import command_line
 from mftui.live import LiveRun
 from mftui.screens.explore import LAYOUTS, ExploreScreen, new_learning_rate
+from mftui.session import Session
 from mftui.terminal import Governor, rate_for
 from mftui.views.help_screen import HelpScreen
 from mftui.views.matrices import Matrices
 from mftui.views.singular_values import SingularValues
+from tests.lab import computed, no_worker
 from tests.runs import make_run
 
 pytestmark = pytest.mark.slow
@@ -82,6 +84,22 @@ def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LiveRun, "start", staticmethod(refuse))
 
 
+@pytest.fixture(scope="module")
+def _computed(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    return computed(RunDirectory.create(tiny(), "cpu", tmp_path_factory.mktemp("computed") / "run"))
+
+
+@pytest.fixture
+def _finished(_computed: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The explorer shows a run of `tiny` that is over, and starts none."""
+    no_worker(monkeypatch)
+
+    async def watch(session: Session, _: Experiment) -> None:
+        await session.watch(_computed)
+
+    monkeypatch.setattr(Session, "start", watch)
+
+
 def test_the_screens_never_import_torch_or_plotext() -> None:
     code = "import sys, mftui.app; sys.exit('torch' in sys.modules or 'plotext' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -96,6 +114,7 @@ async def test_a_run_that_cannot_start_is_said() -> None:
         assert explore(app)._status().state == "failed"
 
 
+@pytest.mark.usefixtures("_finished")
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_finished_run_is_looked_at_from_all_sides(size: tuple[int, int]) -> None:
     app = Explorer(tiny(), "cpu")
@@ -152,6 +171,7 @@ async def test_a_finished_run_is_looked_at_from_all_sides(size: tuple[int, int])
     assert app.farewell() == f"{live.run.name}: finished, in {live.run.path}"
 
 
+@pytest.mark.usefixtures("_finished")
 async def test_panes_are_gone_through_and_zoomed() -> None:
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
@@ -171,6 +191,7 @@ async def test_panes_are_gone_through_and_zoomed() -> None:
         assert len(screen.visible_panes) == 4
 
 
+@pytest.mark.usefixtures("_finished")
 async def test_dragging_over_a_plot_scrubs_all_panes() -> None:
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
@@ -186,6 +207,7 @@ async def test_dragging_over_a_plot_scrubs_all_panes() -> None:
         assert crosshairs == {screen.look.cursor, None}  # the histogram has none
 
 
+@pytest.mark.usefixtures("_finished")
 async def test_the_matrices_are_shown_beside_the_truth() -> None:
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:

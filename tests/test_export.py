@@ -90,6 +90,7 @@ def _data_files(folder: Path) -> None:
         np.savez(folder / f"{name}.npz", **arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "changes"),
     [

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from engine.models.activations import Activation, activation
 from engine.models.factorization import end_to_end_matrix, factor_gradients, factor_shapes, pre_activations
-from engine.spec.settings import ActivationName, ModelSettings
+from engine.spec.names import ACTIVATIONS, ActivationName
+from engine.spec.settings import ModelSettings
 from tests.settings import point
 
-ACTIVATIONS = get_args(ActivationName)
 DEPTHS = (1, 2, 3, 4, 5)
 
 
@@ -72,7 +73,18 @@ def test_the_antisymmetric_mark_is_true_to_the_function(name: ActivationName) ->
     sigma = activation(ModelSettings(activation=name))
     at = torch.linspace(0.1, 3, 20, dtype=torch.float64)
     odd = bool((sigma.function(-at) + sigma.function(at)).abs().max() < 1e-14)
-    assert sigma.antisymmetric == odd
+    assert ACTIVATIONS[name].antisymmetric == odd
+
+
+@pytest.mark.parametrize("backend", [np, torch], ids=["numpy", "torch"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_what_is_filled_in_place_is_the_function_and_its_derivative(name: ActivationName, backend: Any) -> None:
+    sigma = activation(ModelSettings(activation=name))
+    z = torch.linspace(-5, 5, 41, dtype=torch.float64)
+    values, slopes = torch.full((2, 41), torch.nan, dtype=torch.float64)
+    sigma.fill(backend, *(each.numpy() if backend is np else each for each in (z, values, slopes)))
+    torch.testing.assert_close(values, sigma.function(z), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(slopes, sigma.derivative(z), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich._palettes import STANDARD_PALETTE
+from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -13,7 +16,10 @@ from textual._compositor import LayoutUpdate
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
+from mftui import app as app_module
 from mftui.frame import Frame, cells
+from mftui.views import roles
+from tests.lab import explorer, no_worker
 
 CONSOLE = Console(force_terminal=True, color_system="truecolor", width=80, legacy_windows=False)
 STYLES = (Style(color="red"), Style(bgcolor="blue"), Style(color="red", bgcolor="blue", underline=True), Style())
@@ -106,3 +112,33 @@ def test_an_update_that_is_never_written_counts_as_not_sent() -> None:
     strips = picture([[("abc", 0)]], 10)
     frame.changes(LayoutUpdate([[strips[0]]], Region(0, 0, 10, 1)), Size(10, 1))
     assert "abc" in sent(frame, strips, 10)
+
+
+def _luminance(color: Color | None) -> float:
+    """Relative luminance of what a terminal of 16 colours shows [WCAG 2]."""
+    assert color is not None
+    number = color.downgrade(ColorSystem.STANDARD).number
+    assert number is not None
+    shares = (value / 255 for value in STANDARD_PALETTE[number])
+    red, green, blue = (each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("theme", ["sixteen-dark", "sixteen-light"])
+async def test_on_sixteen_colours_every_frame_stands_off_its_ground(
+    theme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_worker(monkeypatch)
+    for module in (roles, app_module):
+        monkeypatch.setattr(module, "few_colors", lambda: True)
+    app = explorer()
+    app.theme = theme
+    async with app.run_test(size=(160, 45)) as pilot:
+        await pilot.pause()
+        shown = [segment for strip in app.screen._compositor.render_strips() for segment in strip]
+    roles.rich_style.cache_clear()
+    corners = [segment.style for segment in shown if "╭" in segment.text and segment.style]
+    assert len(corners) == 5  # the form's, and those of four panes
+    for style in corners:
+        low, high = sorted((_luminance(style.color), _luminance(style.bgcolor)))
+        assert (high + 0.05) / (low + 0.05) >= 3

@@ -91,8 +91,10 @@ MODULES = [
 ]
 
 FORKS = """
-import json, os, sys
+import gc, json, os, sys
 import numpy, pydantic, scipy.special, tomlkit, torch  # what is slow, once
+gc.disable()
+gc.freeze()  # a collection in a fork would copy all of it
 before = set(sys.modules)
 for module in sys.argv[1:]:
     if (child := os.fork()) == 0:

@@ -8,7 +8,7 @@ import torch
 
 from engine.descent.inits import initial_factors
 from engine.models.factorization import factor_shapes
-from engine.spec.settings import InitName
+from engine.spec.names import InitName
 from tests.settings import point
 
 SEEDS = (0, 4)

@@ -23,8 +23,8 @@ from engine.results import EntryLaw, Estimate, LawRecord, MiddleLaw, TrialResult
 from engine.runs.files import from_json, to_json
 from engine.samplers.guessing import Guessing
 from engine.samplers.laws import _conditional_moments, _plain_moments, entry_law, measure_laws, middle_law
+from engine.spec.names import PriorName
 from engine.spec.preset import parse
-from engine.spec.settings import PriorName
 from tests.settings import point
 
 ERRORS = 4

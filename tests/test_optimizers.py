@@ -16,7 +16,7 @@ from engine.events import Rows
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
 from engine.problems.problem import make_problem
-from engine.spec.settings import OptimizerName
+from engine.spec.names import OptimizerName
 from tests.settings import point
 
 Update = Callable[[Tensor, Tensor, dict[str, Any]], Tensor]

@@ -18,14 +18,13 @@ from engine.spec.settings import PointSettings
 from mftui.canvas import Heatmap, Plot, Steps, draw, draw_heatmap
 from mftui.encoding import in_ascii, knows_unicode
 from mftui.live import MOST_POINTS, Curve, Entries, Guesses, Progress
+from mftui.screens.explore import LAYOUTS
 from mftui.themes import SIXTEEN_DARK, SIXTEEN_LIGHT
 from mftui.views import canvas_view, roles
-from mftui.views.alignment import Alignment
 from mftui.views.guesses import GuessesPane
 from mftui.views.losses import Losses
 from mftui.views.matrices import at_cursor, target
 from mftui.views.pane import Pane
-from mftui.views.ranks import Ranks
 from mftui.views.roles import color
 from mftui.views.singular_values import SingularValues, _theory
 from mftui.views.trial import Look, TrialView, smooth, trial_view
@@ -62,7 +61,8 @@ def trial(
 
 
 CURVE = [[0, 1.0, 1.0, 0.1, 0.01], [50, 0.5, 1.0, 0.9, 0.1], [100, 0.1, 0.2, 1.0, 0.2]]
-PLOTS: list[type[Pane]] = [SingularValues, Losses, Ranks, Alignment]
+PLOTS = [kind for kind in LAYOUTS["all"] if hasattr(kind, "plot") and kind is not GuessesPane]
+"""those over the steps"""
 
 
 @pytest.mark.parametrize("kind", PLOTS)

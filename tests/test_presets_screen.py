@@ -13,11 +13,12 @@ from textual.widgets import Input
 
 from engine.spec import preset
 from engine.spec.preset import Experiment, PresetError
+from mftui.plain import paragraphs
 from mftui.screens.explore import ExploreScreen
 from mftui.screens.presets import PresetsScreen, save, wrong_name
 from mftui.views.confirm import Confirm
 from mftui.views.help_screen import HelpScreen
-from mftui.views.preset_page import paragraphs, settings
+from mftui.views.preset_page import settings
 from tests.lab import SIZES, answer, no_worker, notices, showing, to_screen, until
 
 at_both_sizes = pytest.mark.parametrize("size", SIZES, ids=str)
@@ -51,7 +52,9 @@ def names(screen: PresetsScreen) -> list[str]:
 
 
 async def go_to(pilot: Pilot[None], screen: PresetsScreen, name: str) -> None:
-    await pilot.press("home", *["down"] * names(screen).index(name))
+    """At once: there are dozens of presets, and each key waits for the page of one."""
+    screen.roster.move(names(screen).index(name) - screen.roster.cursor)
+    await pilot.pause()
     assert screen.current is not None
     assert screen.current.name == name
 
@@ -108,6 +111,8 @@ def test_lines_that_were_wrapped_are_joined_and_meant_breaks_stay() -> None:
         "short.",
         "next",
     ]
+    short, long = "word " * 17 + "end", "one-long-word-" * 3
+    assert paragraphs(f"{short}\n{long}\n{short}\nend") == [f"{short} {long}", short, "end"]
 
 
 @pytest.mark.parametrize("name", preset.shipped())

@@ -37,10 +37,8 @@ from mftui.tour import parse as parse_page
 from mftui.views import canvas_view, roles
 from mftui.views.help_screen import HelpScreen
 from tests.lab import to_screen, until
-from tests.pictures import difference, picture
+from tests.pictures import cells, difference, picture
 from tests.sweeps import sweep_of
-
-pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parent / "snapshots"
 UPDATE = os.environ.get("MFTUI_SNAPSHOTS") == "update"
@@ -218,15 +216,21 @@ SCREENS: dict[str, Callable[[Pilot[None]], Awaitable[None]]] = {
 
 async def settled(pilot: Pilot[None]) -> str:
     """The picture, once it stays as it is."""
-    before, now = "", picture(pilot.app)
+    before, now = [], cells(pilot.app)
     while now != before:
         await pilot.pause(0.1)
-        before, now = now, picture(pilot.app)
-    return now
+        before, now = now, cells(pilot.app)
+    return picture(pilot.app)
 
 
 @pytest.mark.skipif(version("textual") != pinned_textual(), reason=f"made with Textual {pinned_textual()}")
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(size, id=f"{size[0]}x{size[1]}", marks=[] if size == SIZES[0] else [pytest.mark.slow])
+        for size in SIZES
+    ],
+)
 async def test_every_screen_looks_as_it_did(size: tuple[int, int], shown: RunDirectory) -> None:
     app = Explorer(shown.experiment, "cpu")
     changed = {}

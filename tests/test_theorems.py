@@ -10,11 +10,9 @@ from scipy.special import stdtrit
 
 from engine.analysis.line_fit import Means, bend, fit_line, fit_power_law, t_quantile
 from engine.analysis.tails import LAST_EDGE, loss_at, nearest_edge, share_below
-from engine.analysis.theorems import ANTISYMMETRIC, default_edge, measure, theorem_of
-from engine.models.activations import activation
+from engine.analysis.theorems import default_edge, measure, theorem_of
 from engine.results import HISTOGRAM_EDGES, TrialResult
 from engine.spec.preset import Experiment, parse
-from engine.spec.settings import ModelSettings, choices
 from tests.sweeps import guessed, no_hits, summary_of, sweep_of, trained
 
 WIDTHS = (5, 10, 20, 40, 80)
@@ -216,11 +214,6 @@ def test_assumptions_that_do_not_hold_are_said() -> None:
     plain = measure(depth_sweep('[model]\nactivation = "tanh"\n[problem]\nrank = 2'), [])
     assert plain is not None
     assert plain.caveats == ("the theorem assumes linear σ, rank one, a normalized W",)
-
-
-def test_the_antisymmetric_activations_are_the_engines() -> None:
-    names = choices(ModelSettings.model_fields["activation"])
-    assert {name for name in names if activation(ModelSettings(activation=name)).antisymmetric} == set(ANTISYMMETRIC)
 
 
 # --- depth -----------------------------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -13,10 +14,12 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.runs.directory import RunDirectory
+from engine.runs.launch import Spare
 from engine.spec.preset import load, parse, shipped
 from mftui.app import Explorer
 from mftui.live import LiveRun
 from mftui.screens.tour import PANES, TourScreen
+from mftui.session import Session
 from mftui.tour import EMPHASIS, Page, layout, page_of, pages
 from mftui.tour import parse as parse_page
 from tests.commands import Command
@@ -26,6 +29,8 @@ from tests.runs import follow_to_end
 PAGES = [pytest.param(page, id=page.preset) for page in pages()]
 on_workers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """a worker that is told to stop while it starts may outlive its `Popen`; the session does not wait for it"""
+Tours = Callable[[str], RunDirectory]
+Ran = Callable[[str], LiveRun]
 SECTIONS = ["The formula", "Sources", "What to look for"]
 
 
@@ -103,12 +108,32 @@ def test_a_preset_of_ones_own_has_no_page() -> None:
 # --- what the pages promise ------------------------------------------------------------------------------------------
 
 
-def ran(preset: str, folder: Path, *overrides: str) -> LiveRun:
-    live = LiveRun.start(RunDirectory.create(load(preset, overrides), "cpu", folder / preset))
-    follow_to_end(live)
-    assert live.state == "finished", live.message
-    assert all(result.outcome == "finished" for result in live.results)
-    return live
+@pytest.fixture(scope="module")
+def tours(tmp_path_factory: pytest.TempPathFactory) -> Tours:
+    """The run of a page's preset, once for all tests."""
+    folder = tmp_path_factory.mktemp("tours")
+
+    @cache
+    def ran(preset: str) -> RunDirectory:
+        live = LiveRun.start(RunDirectory.create(load(preset), "cpu", folder / preset))
+        follow_to_end(live)
+        assert live.state == "finished", live.message
+        return live.run
+
+    return ran
+
+
+@pytest.fixture
+def ran(tours: Tours) -> Ran:
+    """The same, read anew."""
+
+    def read(preset: str) -> LiveRun:
+        live = LiveRun(tours(preset))
+        live.poll()
+        assert all(result.outcome == "finished" for result in live.results)
+        return live
+
+    return read
 
 
 def losses(live: LiveRun, method: str) -> list[float]:
@@ -120,8 +145,8 @@ def losses(live: LiveRun, method: str) -> list[float]:
 
 
 @pytest.mark.slow
-def test_page_1_the_first_guess_that_fits_is_far_worse_than_gradient_descent(tmp_path: Path) -> None:
-    live = ran("tour-question", tmp_path)
+def test_page_1_the_first_guess_that_fits_is_far_worse_than_gradient_descent(ran: Ran) -> None:
+    live = ran("tour-question")
     assert live.guesses[0, "gnc", 0].hits == 1
     assert 70_000 < live.guesses[0, "gnc", 0].draws < 74_000
     assert losses(live, "gd")[0] < 1e-6
@@ -130,8 +155,8 @@ def test_page_1_the_first_guess_that_fits_is_far_worse_than_gradient_descent(tmp
 
 
 @pytest.mark.slow
-def test_page_2_depth_1_leaves_the_question_marks_and_depth_3_fills_them_in(tmp_path: Path) -> None:
-    live = ran("tour-ratings", tmp_path)
+def test_page_2_depth_1_leaves_the_question_marks_and_depth_3_fills_them_in(ran: Ran) -> None:
+    live = ran("tour-ratings")
     assert losses(live, "gd") == pytest.approx([7.4, 0.016], rel=0.03)
     assert live.results[0].training_loss is not None
     assert live.results[0].training_loss < 1e-20
@@ -141,8 +166,8 @@ def test_page_2_depth_1_leaves_the_question_marks_and_depth_3_fills_them_in(tmp_
 
 
 @pytest.mark.slow
-def test_page_3_singular_values_rise_one_by_one_from_depth_2_on_as_the_law_says(tmp_path: Path) -> None:
-    live = ran("tour-incremental", tmp_path)
+def test_page_3_singular_values_rise_one_by_one_from_depth_2_on_as_the_law_says(ran: Ran) -> None:
+    live = ran("tour-incremental")
     assert losses(live, "gd") == pytest.approx([0.20, 5e-4, 3e-6], rel=0.15)
     assert live.truth[0, 0][:3] == pytest.approx([7.84, 4.97, 3.71], abs=0.005)
     halves = [
@@ -159,8 +184,8 @@ def test_page_3_singular_values_rise_one_by_one_from_depth_2_on_as_the_law_says(
 
 
 @pytest.mark.slow
-def test_page_4_two_hundred_of_four_million_guesses_fit_and_halve_the_priors_loss(tmp_path: Path) -> None:
-    live = ran("tour-guessing", tmp_path)
+def test_page_4_two_hundred_of_four_million_guesses_fit_and_halve_the_priors_loss(ran: Ran) -> None:
+    live = ran("tour-guessing")
     assert live.guesses[0, "gnc", 0].draws == 4_000_000
     assert 180 < live.guesses[0, "gnc", 0].hits < 230
     assert losses(live, "gnc") == pytest.approx([0.12], abs=0.005)
@@ -168,24 +193,24 @@ def test_page_4_two_hundred_of_four_million_guesses_fit_and_halve_the_priors_los
 
 
 @pytest.mark.slow
-def test_page_5_guess_and_check_falls_to_the_prior_with_the_width_and_gradient_descent_does_not(tmp_path: Path) -> None:
-    live = ran("tour-wide", tmp_path)
+def test_page_5_guess_and_check_falls_to_the_prior_with_the_width_and_gradient_descent_does_not(ran: Ran) -> None:
+    live = ran("tour-wide")
     assert losses(live, "gnc") == pytest.approx([0.12, 0.19, 0.22, 0.23], abs=0.006)
     assert losses(live, "prior") == pytest.approx([0.24] * 4, abs=0.006)
     assert max(losses(live, "gd")) < 1e-4
 
 
 @pytest.mark.slow
-def test_page_6_guess_and_check_improves_with_the_depth_and_the_prior_does_not(tmp_path: Path) -> None:
-    live = ran("tour-deep", tmp_path)
+def test_page_6_guess_and_check_improves_with_the_depth_and_the_prior_does_not(ran: Ran) -> None:
+    live = ran("tour-deep")
     assert losses(live, "gnc") == pytest.approx([0.055, 0.037, 0.029], abs=0.0015)
     assert losses(live, "prior") == pytest.approx([0.077] * 3, abs=0.001)
     assert max(losses(live, "gd")) < 1e-4
 
 
 @pytest.mark.slow
-def test_page_7_at_width_40_a_better_fit_does_not_bring_guess_and_check_nearer(tmp_path: Path) -> None:
-    live = ran("tour-open", tmp_path)
+def test_page_7_at_width_40_a_better_fit_does_not_bring_guess_and_check_nearer(ran: Ran) -> None:
+    live = ran("tour-open")
     assert losses(live, "gnc") == pytest.approx([0.21] * 4, abs=0.006)
     last = next(r for r in live.results if (r.point, r.method) == (3, "gnc"))
     assert last.guesses is not None
@@ -217,8 +242,21 @@ def seen(app: Explorer) -> str:
     return "\n".join("".join(strip.text for strip in row) for row in rows)
 
 
+@pytest.fixture
+def _finished(tours: Tours, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is started is over at once."""
+
+    def over(run: RunDirectory, _: Spare | None = None) -> LiveRun:
+        live = LiveRun(tours(run.experiment.name))
+        live.poll()
+        return live
+
+    monkeypatch.setattr(LiveRun, "start", staticmethod(over))
+    monkeypatch.setattr(Session, "keep_spare", lambda _: None)
+
+
 @pytest.mark.slow
-@on_workers
+@pytest.mark.usefixtures("_finished")
 async def test_every_page_is_turned_to_and_its_preset_starts() -> None:
     async with tour((80, 24)) as (pilot, screen):
         for page in pages():
@@ -227,6 +265,7 @@ async def test_every_page_is_turned_to_and_its_preset_starts() -> None:
             await until(pilot, lambda page=page: screen.live is not None and screen.page is page, page.preset)
             assert screen.live is not None
             assert screen.live.experiment.name == page.preset
+            await until(pilot, lambda page=page: f"{page.preset} · finished" in seen(screen.lab), "its run")
             await until(pilot, lambda page=page: f"{page.number}/7 · {page.title}" in seen(screen.lab), page.title)
             assert not screen.query_one("#beside").display
             await pilot.press("tab")
@@ -242,7 +281,7 @@ async def test_every_page_is_turned_to_and_its_preset_starts() -> None:
 
 
 @pytest.mark.slow
-@on_workers
+@pytest.mark.usefixtures("_finished")
 async def test_the_place_in_a_page_is_kept_over_pages_and_screens() -> None:
     async with tour((80, 24)) as (pilot, screen):
         scroll = screen.query_one("#page")
