@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, cast
 
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.events import Event, Key
 from textual.screen import Screen
 
 from engine.runs.catalog import RunError
@@ -32,6 +34,13 @@ FRAMES_A_SECOND = 10
 LOW_BANDWIDTH_FRAMES = 2
 SPARE_SECONDS = 3.0
 """after a start until a spare worker is made ready: the run at work comes first"""
+GARBAGE = 200_000, 10, 100
+"""new objects, and collections of the younger ones, until one comes by itself: drawing the whole screen makes 20,000,
+and a key waits for a collection"""
+TIDY_SECONDS, HANDS_OFF_SECONDS = 20.0, 2.0
+"""between two full collections; and since the last key, or there is none"""
+KEY_SECONDS = 0.05
+"""that a key has before a frame may be drawn"""
 LINK_SECONDS = 1.0
 """between two readings of frames and bytes a second"""
 
@@ -66,6 +75,11 @@ class Explorer(App[None]):
     Explorer { background: $background; }
     Explorer:light FooterKey .footer-key--key { color: $primary; } /* Textual's own is too light for its ground */
     ModalScreen, SystemModalScreen, CommandPalette { background: transparent; } /* dimmed, all cells would be sent */
+    /* of 16 colours, a third of the letters' comes out as the light grey that nobody sees on white */
+    Explorer.-few-colors Pane:blur, Explorer.-few-colors Form, Explorer.-few-colors PresetPage,
+    Explorer.-few-colors SweepScreen #table, Explorer.-few-colors SweepScreen #readout { border: round $scrollbar; }
+    Explorer.-few-colors Form:focus-within { border: round $primary; }
+    Explorer.-few-colors Form #note { border-top: solid $scrollbar; }
     """
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "explore": ExploreScreen,
@@ -95,6 +109,7 @@ class Explorer(App[None]):
             for theme in (SIXTEEN_DARK, SIXTEEN_LIGHT):
                 self.register_theme(theme)
             self.theme = (SIXTEEN_DARK if dark else SIXTEEN_LIGHT).name
+            self.add_class("-few-colors")
         self.experiment = experiment
         self.session = Session(device)
         self.sent = Frame()
@@ -106,6 +121,10 @@ class Explorer(App[None]):
         self._frames = 0
         self._low_bandwidth = low_bandwidth
         self._stale = False
+        self._pressed = 0.0
+        """when the last key was"""
+        self._put_off = False
+        """whether the frame before was left out for a key"""
 
     def on_mount(self) -> None:
         frames = LOW_BANDWIDTH_FRAMES if self._low_bandwidth else FRAMES_A_SECOND
@@ -126,7 +145,18 @@ class Explorer(App[None]):
     def _settle(self) -> None:
         gc.collect()
         gc.freeze()  # or each full collection goes through every import and widget: a pause of 90 ms
+        gc.set_threshold(*GARBAGE)
         gc.enable()
+        self.set_interval(TIDY_SECONDS, self._tidy)
+
+    def _tidy(self) -> None:
+        if time.monotonic() - self._pressed > HANDS_OFF_SECONDS:
+            gc.collect()
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, Key):
+            self._pressed = time.monotonic()
+        await super().on_event(event)
 
     @property
     def lab_screen(self) -> LabScreen | None:
@@ -186,6 +216,10 @@ class Explorer(App[None]):
     # --- frames ------------------------------------------------------------------------------------------------------
 
     def _frame(self) -> None:
+        if time.monotonic() - self._pressed < KEY_SECONDS and not self._put_off:
+            self._put_off = True  # once: while a key is held down, all goes on
+            return
+        self._put_off = False
         self._stale = self.session.poll() or self._stale
         if self._stale and self.governor.has_room():
             self._show()

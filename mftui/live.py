@@ -56,12 +56,12 @@ class Curve:
         if self._rows and (self._seen - 1) % self._stride:
             self._rows.pop()  # was kept for being the last
         kept = rows[-self._seen % self._stride :: self._stride]
-        self._rows.extend(kept)
+        self._rows.extend(row.copy() for row in kept)  # a view would keep all rows of its poll
         self._seen += len(rows)
         while len(self._rows) > 2 * MOST_POINTS:
             self._rows, self._stride = self._rows[::2], 2 * self._stride
         if (self._seen - 1) % self._stride:
-            self._rows.append(rows[-1])
+            self._rows.append(rows[-1].copy())
         self._table = None
 
     @property

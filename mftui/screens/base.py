@@ -96,4 +96,4 @@ class LabScreen(Screen[None]):
         """Bring the screen up to date; called for each frame with news while it is the one shown, and on resuming."""
 
     def on_screen_resume(self) -> None:
-        self.show()
+        self.call_after_refresh(self.show)  # first what it showed before: a dialog is gone at once

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from engine.spec.preset import Experiment
 from mftui.command import command_line
+from mftui.live import LiveRun
 from mftui.screens.base import LabScreen, key
 from mftui.views.alignment import Alignment
 from mftui.views.canvas_view import CanvasView
@@ -143,12 +144,19 @@ class ExploreScreen(LabScreen):
         trial, live = self.trial, self.lab.session.live
         if trial is None or live is None:
             return
-        look = replace(self.look, colored=not self.app.no_color)
         for pane in self.visible_panes:
-            if isinstance(pane, EventLog):
-                pane.show_log(live)
-            else:
-                pane.show(trial, look)
+            self._show_in(pane, trial, live)
+
+    def _show_in(self, pane: Pane, trial: TrialView, live: LiveRun) -> None:
+        if isinstance(pane, EventLog):
+            pane.show_log(live)
+        else:
+            pane.show(trial, replace(self.look, colored=not self.app.no_color))
+
+    def _show_again(self, pane: Pane) -> None:
+        """One that looks at the trial in another way: a key does not wait for the others."""
+        if (trial := self.trial) is not None and (live := self.lab.session.live) is not None:
+            self._show_in(pane, trial, live)
 
     @property
     def help_bindings(self) -> list[BindingType]:
@@ -287,7 +295,7 @@ class ExploreScreen(LabScreen):
     def action_log_y(self) -> None:
         if self.pane.can_log_y:
             self.pane.log_y = not self.pane.log_y
-            self.show()
+            self._show_again(self.pane)
 
     def action_smooth(self) -> None:
         self._look(replace(self.look, smoothed=not self.look.smoothed))
@@ -296,8 +304,9 @@ class ExploreScreen(LabScreen):
         self._look(replace(self.look, theory=not self.look.theory))
 
     def action_next_view(self) -> None:
-        self.query_one(Ranks).next_view()
-        self.show()
+        ranks = self.query_one(Ranks)
+        ranks.next_view()
+        self._show_again(ranks)
 
     def _look(self, look: Look) -> None:
         self.look = look
@@ -309,8 +318,8 @@ class ExploreScreen(LabScreen):
         members = [pane for pane in self._panes if isinstance(pane, LAYOUTS[self._layout])]
         chosen = members[(members.index(self.pane) + by) % len(members)] if self.focused else members[0]
         chosen.display = True
-        chosen.focus()
-        self.call_after_refresh(self._arrange)
+        self.set_focus(chosen)  # at once, as the arrangement depends on it
+        self._arrange()
 
     def action_layout(self) -> None:
         names = list(LAYOUTS)
@@ -321,8 +330,8 @@ class ExploreScreen(LabScreen):
     def action_zoom(self) -> None:
         chosen = self.pane
         self._zoomed = not self._zoomed
-        chosen.focus()
-        self.call_after_refresh(self._arrange)
+        self.set_focus(chosen)
+        self._arrange()
 
     def action_form(self) -> None:
         """Into the form; from there, hide it."""

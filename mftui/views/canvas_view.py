@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from rich.segment import Segment
+from rich.style import Style as RichStyle
 from textual import events
 from textual.geometry import Region
 from textual.message import Message
@@ -39,6 +40,14 @@ class CanvasView(Widget):
         self.drawing: Plot | Heatmap | None = None
         self.frame: Frame | None = None
         self._strips: dict[int, Strip] = {}
+        self._base: RichStyle | None = None
+
+    @property
+    def base(self) -> RichStyle:
+        """What it has of its own and of its ancestors' style: Textual takes 0.1 ms to find it."""
+        if self._base is None:
+            self._base = self.rich_style
+        return self._base
 
     def show(self, drawing: Plot | Heatmap) -> None:
         self.drawing = drawing
@@ -49,15 +58,15 @@ class CanvasView(Widget):
 
     def render_line(self, y: int) -> Strip:
         if self.frame is None or y >= self.frame.height:
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self.size.width, self.base)
         if y not in self._strips:
-            dark, base = self.app.current_theme.dark, self.rich_style
-            runs = self.frame.runs(y)
-            segments = [Segment(text, base + rich_style(style, dark)) for text, style in runs]
+            dark = self.app.current_theme.dark
+            segments = [Segment(text, self.base + rich_style(style, dark)) for text, style in self.frame.runs(y)]
             self._strips[y] = Strip(segments, self.frame.width)
-        return self._strips[y].adjust_cell_length(self.size.width, self.rich_style)
+        return self._strips[y].adjust_cell_length(self.size.width, self.base)
 
     def notify_style_update(self) -> None:
+        self._base = None
         self._strips.clear()
         super().notify_style_update()
 

@@ -10,12 +10,12 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.spec.preset import Experiment
 from engine.spec.settings import fields
 from mftui.draft import to_text
+from mftui.views.dialog import Dialog
 
 
 class Difference(NamedTuple):
@@ -43,7 +43,7 @@ def _settings(experiment: Experiment) -> Mapping[str, str]:
     return found
 
 
-class DiffScreen(ModalScreen[None]):
+class DiffScreen(Dialog[None]):
     """A table of the differences."""
 
     DEFAULT_CSS = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich.style import Style
-from rich.table import Table
 from rich.text import Text
 from textual.widgets import Static
 
@@ -42,29 +41,50 @@ class Status:
 
 
 class StatusBar(Static):
-    """Three lines, and one more for a message."""
+    """Two lines as wide as the screen, and one more for a message."""
 
+    DEFAULT_CSS = "StatusBar { height: auto; padding: 0 1; background: $panel; text-wrap: nowrap; }"
+
+    _status: Status | None = None
+    _said = Text()
     _lines = 0
 
-    DEFAULT_CSS = "StatusBar { height: auto; padding: 0 1; background: $panel; }"
-
     def show(self, status: Status) -> None:
+        self._status = status
+        self._say(status)
+
+    def on_resize(self) -> None:
+        if self._status is not None:
+            self._say(self._status)
+
+    def _say(self, status: Status) -> None:
         role = "bad" if status.state in _WORRYING else "good" if status.state in ("running", "finished") else "training"
-        hue = color(role, status.dark)
-        table = Table.grid(expand=True, padding=(0, 1))
-        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        table.add_column(justify="right", no_wrap=True)
-        state = Text(f"{_MARKS.get(status.state, '…')} {status.state}", style=Style(color=hue, bold=True))
+        state = Text(f"{_MARKS.get(status.state, '…')} {status.state}", style=_bold(role, status.dark))
         link = (f" · {status.link}" if status.link else "", "dim")
-        table.add_row(Text(status.title, style="bold"), Text.assemble(state, f" · {status.device}", link))
-        table.add_row(Text(status.shown), progress_text(status.progress, status.dark))
-        rows = Table.grid(expand=True)
-        rows.add_row(table)
+        width = max(0, self.app.size.width - 2)
+        lines = [
+            _line(Text(status.title, style="bold"), Text.assemble(state, f" · {status.device}", link), width),
+            _line(Text(status.shown), progress_text(status.progress, status.dark), width),
+        ]
         if status.message:
-            rows.add_row(Text(status.message, style=Style(color=color("bad", status.dark), bold=True)))
-        lines = 2 + bool(status.message)
-        self.update(rows, layout=lines != self._lines)
-        self._lines = lines
+            lines += Text(status.message, style=_bold("bad", status.dark)).wrap(self.app.console, width)
+        said = Text("\n").join(lines)
+        if said != self._said:  # a table of Rich's would take 5 ms, ten times a second
+            self._said = said
+            self.update(said, layout=len(lines) != self._lines)
+            self._lines = len(lines)
+
+
+def _bold(role: str, dark: bool) -> Style:
+    return Style(color=color(role, dark), bold=True)
+
+
+def _line(left: Text, right: Text, width: int) -> Text:
+    """One at each end; where there is no room for both, the left one is cut."""
+    left.truncate(max(0, width - right.cell_len - 1), overflow="ellipsis", pad=True)
+    line = Text.assemble(left, " ", right)
+    line.truncate(width, overflow="ellipsis")
+    return line
 
 
 def progress_text(progress: dict[Method, Progress], dark: bool) -> Text:
