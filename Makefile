@@ -2,7 +2,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: run test quick format bench captures clean
+.PHONY: run test quick format bench captures gallery clean
 
 run: .venv/installed
 	@if [ -n "$(ARGS)" ]; then $(BIN)/mftui $(ARGS); \
@@ -35,6 +35,9 @@ bench: .venv/installed
 
 captures: .venv/installed
 	$(BIN)/python docs/captures.py
+
+gallery: .venv/installed
+	$(BIN)/python docs/gallery.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage

@@ -229,6 +229,13 @@ def answers(terminal: Terminal, turns: int, between: tuple[float, float]) -> dic
     """Seconds from each press of each key until its effect is on the screen."""
     rng = random.Random(0)
     found: dict[str, list[float]] = {key.name: [] for key in KEYS}
+    back = KEYS[-1]
+    deadline = time.monotonic() + START_SECONDS
+    while back.mark not in terminal.text and time.monotonic() < deadline:  # the first log points take seconds
+        terminal.press(back.there)
+        terminal.read(1.0, until=lambda text: back.mark in text)
+    terminal.press(back.back)
+    terminal.read(2.0)
     for _ in range(turns):
         for key in rng.sample(KEYS, len(KEYS)):
             for press, wanted in ((key.there, True), (key.back, False)):

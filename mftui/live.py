@@ -21,7 +21,7 @@ from engine.runs.catalog import OVER, STATE_AFTER, State, waits_for_job
 from engine.runs.directory import RunDirectory
 from engine.runs.launch import Spare, start_worker
 from engine.runs.process import EXIT_STORE_FULL
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import METHOD_LABELS, METHODS, Method
 
 MOST_LOG_LINES = 500
