@@ -35,7 +35,8 @@ import numpy as np
 from _harness import arguments_of, run
 
 from engine.results import TrialResult
-from engine.spec.preset import Experiment, load
+from engine.spec.experiment import Experiment
+from engine.spec.preset import load
 from engine.spec.settings import METHOD_LABELS, Method
 from mftui.benchmark import Row
 

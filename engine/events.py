@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.results import TrialResult
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import Method, PointSettings
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import Method, PointSettings
 
 Outcome = Literal["finished", "diverged", "no_hits", "unreliable", "failed"]

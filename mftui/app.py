@@ -17,7 +17,8 @@ from textual.screen import Screen
 from engine.runs.catalog import RunError
 from engine.runs.control import ControlError, Kind
 from engine.runs.directory import RunDirectory
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
+from mftui.encoding import knows_unicode
 from mftui.frame import Frame
 from mftui.keymap import KeymapError, load_keymap
 from mftui.plain import printable
@@ -242,6 +243,11 @@ class Explorer(App[None]):
         super()._display(screen, renderable)
 
     # --- actions -----------------------------------------------------------------------------------------------------
+
+    def get_key_display(self, binding: Binding) -> str:
+        """As the footer and the palette write a key; enter's sign would be an arrow's in ASCII."""
+        display = super().get_key_display(binding)
+        return display if knows_unicode() else display.replace("⏎", "enter")
 
     def action_help(self) -> None:
         if isinstance(self.screen, LabScreen):

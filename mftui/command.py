@@ -7,7 +7,8 @@ from typing import Any
 
 from engine.runs.directory import RunDirectory
 from engine.spec import preset
-from engine.spec.preset import Experiment, PresetError
+from engine.spec.defects import PresetError
+from engine.spec.experiment import Experiment
 from mftui.draft import to_text
 
 _WORDS = ("title", "about", "extends")

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine.spec.preset import Experiment, PresetError, parse, toml_value
+from engine.spec.defects import PresetError
+from engine.spec.experiment import Experiment
+from engine.spec.preset import parse, toml_value
 from engine.spec.relevance import METHODS_KEY, highest, idle
 from engine.spec.settings import fields
 

@@ -32,7 +32,13 @@ def legible(stream: TextIO) -> TextIO:
     """A stream, or one in ASCII in its place if it is a terminal that knows no more."""
     if knows_unicode() or not isinstance(stream, io.TextIOWrapper) or not stream.isatty():
         return stream
-    return AsciiWriter(stream.buffer, "utf-8", "backslashreplace", line_buffering=stream.line_buffering)
+    return AsciiWriter(
+        stream.buffer,
+        "utf-8",
+        "backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def in_ascii(text: str) -> str:

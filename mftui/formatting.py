@@ -13,7 +13,7 @@ from rich.text import Text
 from engine.analysis.verdict import Verdict
 from engine.events import Recovered
 from engine.results import Interval, PointSummary, TrialResult, summarize
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import METHOD_LABELS
 
 NOTHING = "–"

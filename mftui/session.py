@@ -7,7 +7,7 @@ import asyncio
 from engine.runs.control import Kind
 from engine.runs.directory import RunDirectory
 from engine.runs.launch import Spare
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from mftui.live import LiveRun
 
 STOP_SECONDS = 2.0

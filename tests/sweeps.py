@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.results import GuessRecord, Interval, LossSummary, TrialResult, histogram
 from engine.samplers.weighted import weighted_quantiles
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import Method
 
 SAMPLES = 4_000

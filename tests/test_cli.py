@@ -166,7 +166,7 @@ def test_a_bad_setting_is_one_line_naming_it_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("quikstart", "quikstart: no such preset or file (did you mean 'quick-start'?); presets: "),
+        ("quikstart", "quikstart: no such preset or file (did you mean 'quick-start'?); `mftui presets` lists"),
         ("missing.toml", "missing.toml: can't be read: No such file or directory"),
         ("folder.toml", "folder.toml: can't be read: Is a directory"),
         ("binary.toml", "binary.toml: expected UTF-8 text"),
@@ -203,6 +203,12 @@ def test_a_device_that_is_not_there_is_one_line_naming_it_and_nothing_is_written
     ended = mftui("run", tiny(tmp_path), "--device", "cuda:99", "--out", out)
     _is_refused(ended, "error: --device cuda:99: ")
     assert not out.exists()
+
+
+def test_a_run_whose_job_is_refused_leaves_none(mftui: Command, tmp_path: Path) -> None:
+    ended = mftui("run", tiny(tmp_path), "--cluster", "pbs")
+    assert (ended.status, ended.stderr) == (2, "error: --cluster: expected slurm or local, got 'pbs'\n")
+    assert list(runs_directory().iterdir()) == []
 
 
 def test_a_run_is_not_put_into_a_directory_with_files(mftui: Command, tmp_path: Path) -> None:

@@ -60,6 +60,14 @@ def test_the_balancedness_gap_is_the_largest_of_the_layers_however_many_runs_are
         assert diagnostics.balancedness_gap(factors)[seed].item() == pytest.approx(max(gaps, default=0.0))
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_norms_of_large_layers_lose_nothing_in_single_precision(transposed: bool) -> None:
+    exact = _random(1, 1000, 1000)
+    layer = exact.float().mT if transposed else exact.float()
+    norm = diagnostics.layer_norms([layer]).item()
+    assert norm == pytest.approx(exact.float().double().square().sum().sqrt().item(), rel=3e-7)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_a_balanced_init_has_no_gap(depth: int) -> None:
     factors = initial_factors(point(depth=depth, width=7, init="balanced", init_scale=1.0), SEEDS)

@@ -16,7 +16,8 @@ from textual.pilot import Pilot
 from engine.runs.catalog import RunError
 from engine.runs.directory import RunDirectory
 from engine.runs.launch import Spare
-from engine.spec.preset import Experiment, load, parse
+from engine.spec.experiment import Experiment
+from engine.spec.preset import load, parse
 from mftui.app import Explorer
 from mftui.command import command_line
 from mftui.live import LiveRun

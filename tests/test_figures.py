@@ -19,13 +19,16 @@ from engine.analysis.theorems import measure
 from engine.runs.catalog import runs_directory, state
 from engine.runs.directory import RunDirectory
 from engine.spec import preset
-from engine.spec.preset import PresetError
+from engine.spec.defects import PresetError
+from engine.spec.experiment import Experiment
 from mftui.canvas.glyphs import Glyphs
 from mftui.figures import charts, collect, drawing
-from mftui.figures.charts import Chart, Heat, Series, charts_of_run, plot_of_run, shown
-from mftui.figures.collect import Wishes
+from mftui.figures.chart import Chart, Heat, Series, shown
+from mftui.figures.charts import charts_of_run, plot_of_run
+from mftui.figures.collect import Needed, Wishes
 from mftui.figures.data import RunData, quantity_of
 from mftui.figures.definition import Definition, Panel, PanelRun, read, shipped_figures
+from mftui.figures.files import Made, trials_csv
 from mftui.figures.terminal import as_text
 from mftui.formatting import format_loss
 from mftui.live import LiveRun
@@ -102,7 +105,7 @@ def test_definitions_are_no_presets() -> None:
 # --- quick -----------------------------------------------------------------------------------------------------------
 
 
-def quick(*overrides: str, name: str = "depth-linear", figure: tuple[str, ...] = ()) -> preset.Experiment:
+def quick(*overrides: str, name: str = "depth-linear", figure: tuple[str, ...] = ()) -> Experiment:
     panel = Panel("sweep", (PanelRun(name),))
     (found,) = collect.needed(Definition("f", "f", (panel,), quick=figure), Wishes(quick=True, overrides=overrides))
     return found.experiment
@@ -131,7 +134,7 @@ def test_lists_among_a_runs_overrides_are_cut_with_the_values() -> None:
 # --- which run will do -----------------------------------------------------------------------------------------------
 
 
-def experiment(folder: Path, *overrides: str) -> preset.Experiment:
+def experiment(folder: Path, *overrides: str) -> Experiment:
     return preset.load(tiny(folder), overrides)
 
 
@@ -249,6 +252,17 @@ steps = 400
 log_every = 100
 predict_from = 0
 """
+
+
+def test_a_trial_is_written_once_though_panels_show_different_data_sets_of_its_run(sweep_run: RunDirectory) -> None:
+    one, panel = PanelRun("tiny"), panel_of("sweep", PanelRun("tiny"))
+    parts = []
+    for seeds, methods in ((1, ("gd", "gnc")), (3, ("gd",))):
+        wanted = replace(sweep_run.experiment, seeds=seeds, methods=methods)
+        parts.append((Needed(panel, one, wanted), RunData.read(sweep_run, wanted)))
+    made = Made(Definition("figure", "A figure", (panel,)), parts, [])
+    lines = trials_csv(made).splitlines()[1:]
+    assert len(lines) == len(set(lines)) == 3 * (3 + 1)
 
 
 def test_courses_and_alignment_come_from_what_was_logged(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from engine.events import Rows
 from engine.problems.problem import make_problem
 from engine.runs.catalog import RunError
 from engine.runs.directory import RunDirectory
+from engine.spec.experiment import Experiment
 from engine.spec.names import ACTIVATIONS, OPTIMIZERS
-from engine.spec.preset import Experiment, load, parse
+from engine.spec.preset import load, parse
 from engine.spec.relevance import CONDITIONS, METHODS_KEY, highest, idle
 from engine.spec.settings import METHODS, PointSettings, bad_combinations, fields
 from mftui.app import Explorer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
@@ -17,8 +18,10 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 
 from mftui import app as app_module
+from mftui import encoding
 from mftui.frame import Frame, cells
 from mftui.views import roles
+from mftui.views.status import StatusBar
 from tests.lab import explorer, no_worker
 
 CONSOLE = Console(force_terminal=True, color_system="truecolor", width=80, legacy_windows=False)
@@ -142,3 +145,29 @@ async def test_on_sixteen_colours_every_frame_stands_off_its_ground(
     for style in corners:
         low, high = sorted((_luminance(style.color), _luminance(style.bgcolor)))
         assert (high + 0.05) / (low + 0.05) >= 3
+
+
+async def test_a_message_has_room_in_the_narrowest_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_worker(monkeypatch)
+    app = explorer()
+    async with app.run_test(size=(2, 30)) as pilot:
+        await pilot.pause()
+        assert app.error
+        app.screen.query_one(StatusBar)
+
+
+class Terminal(io.BytesIO):
+    """What was written to one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_without_unicode_is_written_to_at_once_where_python_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encoding, "knows_unicode", lambda: False)
+    terminal = Terminal()
+    stream = io.TextIOWrapper(terminal, "utf-8", write_through=True)
+    encoding.legible(stream).write("ε ≤ 1")
+    assert terminal.getvalue() == b"e < 1"

@@ -28,7 +28,7 @@ from engine.runs.launch import start_worker
 from engine.runs.run import Loop
 from engine.runs.store import Reader, Writer
 from engine.spec import preset
-from engine.spec.preset import PresetError
+from engine.spec.defects import PresetError
 from mftui.live import LiveRun
 from tests.commands import no_worker_is_left, terminal  # noqa: F401 (a fixture)
 from tests.runs import make_run, small_blocks, wait_until

@@ -12,7 +12,7 @@ from engine.nuclear import MinimumNuclearNorm
 from engine.problems.problem import make_problem
 from engine.results import TrialResult
 from engine.spec import preset
-from engine.spec.preset import PresetError
+from engine.spec.defects import PresetError
 from tests.settings import point
 
 pytestmark = pytest.mark.slow

@@ -61,8 +61,7 @@ def trial(
 
 
 CURVE = [[0, 1.0, 1.0, 0.1, 0.01], [50, 0.5, 1.0, 0.9, 0.1], [100, 0.1, 0.2, 1.0, 0.2]]
-PLOTS = [kind for kind in LAYOUTS["all"] if hasattr(kind, "plot") and kind is not GuessesPane]
-"""those over the steps"""
+PLOTS = [kind for kind in LAYOUTS["all"] if hasattr(kind, "plot")]
 
 
 @pytest.mark.parametrize("kind", PLOTS)
@@ -119,7 +118,7 @@ def test_histograms_share_their_bins_and_what_is_off_the_scale_is_marked_at_the_
         "prior": Guesses(draws=500, hits=500, generalization_loss=prior, log_weight=[0.0] * 500),
         "gnc": Guesses(draws=500, hits=50, generalization_loss=gnc, log_weight=[-1e4] * 52),
     }
-    plot = GuessesPane().plot(trial([[0, 1e-9, 1e-20, 1.0, 0.5]], guesses=guesses))
+    plot = GuessesPane().plot(trial([[0, 1e-9, 1e-20, 1.0, 0.5]], guesses=guesses), Look())
     under_prior, under_gnc = plot.series
     assert isinstance(under_prior, Steps)
     assert isinstance(under_gnc, Steps)
@@ -138,7 +137,8 @@ def test_the_histogram_follows_the_cursor_as_far_as_the_steps_went() -> None:
     assert (then.guesses["gnc"].draws, then.guesses["gnc"].best_training_loss) == (200, 0.4)
     assert then.guesses["gnc"].generalization_loss == [0.1, 0.2]
     assert len(then.curve) == 2
-    assert [rule.at for rule in GuessesPane().plot(then).rules] == [1.0, pytest.approx(0.15)], "GD's loss, and the mean"
+    rules = GuessesPane().plot(shown, Look(cursor=50.0)).rules
+    assert [rule.at for rule in rules] == [1.0, pytest.approx(0.15)], "GD's loss, and the mean"
     assert shown.at(Look(cursor=0.0)).guesses["gnc"].hits == 0
     assert shown.at(Look(cursor=100.0)).guesses["gnc"].generalization_loss == guesses.generalization_loss
     assert shown.at(Look()) is shown

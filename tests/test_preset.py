@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.spec import preset
-from engine.spec.preset import PresetError
+from engine.spec.defects import PresetError
 from engine.spec.settings import expected, fields
 
 

@@ -12,7 +12,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from engine.spec import preset
-from engine.spec.preset import Experiment, PresetError
+from engine.spec.defects import PresetError
+from engine.spec.experiment import Experiment
 from mftui.plain import paragraphs
 from mftui.screens.explore import ExploreScreen
 from mftui.screens.presets import PresetsScreen, save, wrong_name

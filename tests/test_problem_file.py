@@ -10,7 +10,7 @@ import torch
 from engine.problems.problem import make_problem
 from engine.runs.directory import RunDirectory
 from engine.spec import preset, problem_file
-from engine.spec.preset import PresetError
+from engine.spec.defects import PresetError
 from engine.spec.problem_file import ProblemFileError
 from engine.spec.settings import ProblemSettings
 

@@ -13,7 +13,7 @@ import torch
 from engine.problems.problem import EntryOperator, make_problem, ratings_tables
 from engine.runs.directory import RunDirectory
 from engine.spec import preset, ratings
-from engine.spec.preset import PresetError
+from engine.spec.defects import PresetError
 from engine.spec.ratings import RatingsError
 from mftui.cli.watch import _print_results
 from mftui.formatting import observed_table

@@ -17,6 +17,7 @@ from engine.runs.catalog import RunError, runs_directory
 from engine.runs.directory import RunDirectory
 from engine.runs.files import to_json
 from engine.spec import preset
+from engine.spec.experiment import Experiment
 from mftui.export.contents import Contents
 from mftui.figures import drawing
 from mftui.report import content, html, markdown
@@ -197,7 +198,7 @@ def test_names_and_texts_of_a_run_stay_text(tmp_path: Path) -> None:
     experiment = preset.parse(TINY, "<b>x")
     document = {**experiment.document, "title": HOSTILE, "about": HOSTILE}
     file = tmp_path / "a.toml"
-    file.write_text(preset.dump(preset.Experiment(**{**vars(experiment), "document": document})), encoding="utf-8")
+    file.write_text(preset.dump(Experiment(**{**vars(experiment), "document": document})), encoding="utf-8")
     path = tmp_path / "<script>alert(2)<!--"
     own = computed(RunDirectory.create(preset.load(file, name='"><script>'), "cpu", path))
     catalog.write_note(own.path, HOSTILE)

@@ -23,6 +23,7 @@ from engine.runs import catalog
 from engine.runs.directory import RunDirectory
 from engine.runs.store import EventLog, Writer
 from engine.spec import preset
+from engine.spec.experiment import Experiment
 from mftui import app as app_module
 from mftui.app import Explorer
 from mftui.screens import runs as runs_module
@@ -116,7 +117,7 @@ def write_run(run: RunDirectory) -> None:
     writer.close()
 
 
-def make_run(name: str, experiment: preset.Experiment, last: str) -> RunDirectory:
+def make_run(name: str, experiment: Experiment, last: str) -> RunDirectory:
     """A run of long ago that came to this end."""
     catalog.runs_directory().mkdir(parents=True, exist_ok=True)
     run = RunDirectory.create(experiment, "cpu", catalog.runs_directory() / name)
@@ -154,7 +155,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunDirect
         write_run(run)
     catalog.write_note(run.path, "looks right")
 
-    async def watch(session: Session, _: preset.Experiment) -> None:
+    async def watch(session: Session, _: Experiment) -> None:
         await session.watch(run)
 
     monkeypatch.setattr(Session, "start", watch)

@@ -20,7 +20,8 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from engine.runs.directory import RunDirectory
-from engine.spec.preset import Experiment, parse
+from engine.spec.experiment import Experiment
+from engine.spec.preset import parse
 from mftui.app import Explorer
 from mftui.canvas import draw, layout
 from mftui.live import LiveRun

@@ -12,7 +12,8 @@ from engine.analysis.line_fit import Means, bend, fit_line, fit_power_law, t_qua
 from engine.analysis.tails import LAST_EDGE, loss_at, nearest_edge, share_below
 from engine.analysis.theorems import default_edge, measure, theorem_of
 from engine.results import HISTOGRAM_EDGES, TrialResult
-from engine.spec.preset import Experiment, parse
+from engine.spec.experiment import Experiment
+from engine.spec.preset import parse
 from tests.sweeps import guessed, no_hits, summary_of, sweep_of, trained
 
 WIDTHS = (5, 10, 20, 40, 80)

@@ -14,7 +14,8 @@ from engine.analysis.intervals import mean_interval, median_interval, ratio_inte
 from engine.analysis.verdicts import Verdict, verdicts
 from engine.results import EntryLaw, Estimate, Interval, LawRecord, MiddleLaw, TrialResult
 from engine.runs.catalog import runs_directory
-from engine.spec.preset import Experiment, load, parse, shipped
+from engine.spec.experiment import Experiment
+from engine.spec.preset import load, parse, shipped
 from tests.commands import Command
 from tests.lab import finished_run
 from tests.sweeps import guessed, no_hits, sweep_of, trained

@@ -12,9 +12,9 @@ from numpy import ndarray
 from engine.analysis.intervals import median_interval, share_interval
 from engine.analysis.verdict import Verdict, alone
 from engine.results import TrialResult, place
-from engine.spec.applicability import theory_applies
+from engine.spec.applicability import predicts
+from engine.spec.experiment import Experiment
 from engine.spec.names import INITS
-from engine.spec.preset import Experiment
 from engine.spec.settings import PointSettings
 
 GENERALIZES = 0.1
@@ -125,7 +125,7 @@ def _not_fit(experiment: Experiment, results: Sequence[TrialResult], wide: Seque
 
 def dynamics(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator[Verdict]:
     """The largest relative error of the predicted dσ/dt, over log points, sweep points and data sets."""
-    if "gd" not in experiment.methods or not any(map(_has_theory, experiment.points)):
+    if "gd" not in experiment.methods or not any(map(predicts, experiment.points)):
         return
     name = "the singular values' law of motion"
     compared = [result for result in results if result.method == "gd" and result.theory_error is not None]
@@ -146,11 +146,6 @@ def dynamics(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator
         f"within {100 * AS_PREDICTED:.0f} % on {inside} of {len(by_seed)} {sets} "
         f"(95 %: {100 * share.low:.0f} to {100 * share.high:.0f} %)"
     )
-    if any(_has_theory(point) and not INITS[point.gd.init].balanced for point in experiment.points):
+    if any(predicts(point) and not INITS[point.gd.init].balanced for point in experiment.points):
         text += "; the law assumes a balanced init"
     yield Verdict(name, text, share)
-
-
-def _has_theory(point: PointSettings) -> bool:
-    """Whether a point asks for the comparison, and gets it (as `engine.descent.theory.applies`)."""
-    return theory_applies(point) and point.gd.predict_from >= 0

@@ -15,7 +15,7 @@ from engine.analysis.tails import loss_at, median_edge, shares_below
 from engine.analysis.theorems import Measured
 from engine.analysis.verdict import Verdict, alone, plus_minus, slope, times, too_few
 from engine.results import Interval, TrialResult, place
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import Method
 
 LEVEL = 0.1

@@ -14,8 +14,8 @@ from engine.analysis.line_fit import FEWEST_POINTS, LineFit, Means, bend, fit_li
 from engine.analysis.theorems import WIDTH_EXPONENT
 from engine.analysis.verdict import Verdict, course, digits, places, slope, too_few
 from engine.results import TrialResult
+from engine.spec.experiment import Experiment
 from engine.spec.names import ACTIVATIONS
-from engine.spec.preset import Experiment
 from engine.spec.settings import PointSettings
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.analysis.line_fit import Means
 from engine.results import Estimate, LawRecord, TrialResult, place
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 
 
 def _entry(name: str) -> Callable[[LawRecord], Estimate | None]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from engine.results import HISTOGRAM_EDGES, GuessRecord, LossSummary, TrialResult, place
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import Method
 
 LAST_EDGE = len(HISTOGRAM_EDGES) - 2

@@ -26,8 +26,8 @@ from engine.analysis.line_fit import (
 )
 from engine.analysis.tails import LAST_EDGE, loss_at, median_edge, nearest_edge, shares_below, unusable
 from engine.results import TrialResult
+from engine.spec.experiment import Experiment
 from engine.spec.names import ACTIVATIONS
-from engine.spec.preset import Experiment
 from engine.spec.settings import PointSettings
 
 Theorem = Literal["width", "depth"]

@@ -13,7 +13,7 @@ from numpy import ndarray
 from engine.analysis import laws
 from engine.analysis.line_fit import FEWEST_DATA_SETS, FEWEST_POINTS, LineFit, Means
 from engine.results import Interval, TrialResult
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 
 
 @dataclass(frozen=True)

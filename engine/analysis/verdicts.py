@@ -13,7 +13,7 @@ from engine.analysis.law_verdicts import entries, middle
 from engine.analysis.theorems import measure
 from engine.analysis.verdict import Verdict
 from engine.results import TrialResult
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 
 __all__ = ["Verdict", "verdicts"]
 

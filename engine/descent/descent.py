@@ -67,8 +67,9 @@ class DescentState:
 class Descent:
     """Gradient descent at compatible sweep points (`grouping.compatible`).
 
-    The numbers depend on settings and seeds only, not on the chunking; on which points share the batch only up to the
-    order in which products are summed.
+    The weights depend on settings and seeds only, not on the chunking; on which points share the batch only up to the
+    order in which products are summed. Up to that, what is logged depends on which log points are worked out together:
+    on `finely`, never on the clock or a crash.
     """
 
     method: Method = "gd"
@@ -115,8 +116,8 @@ class Descent:
         self._observer = Observer(points, seeds, self._problem, self._activation, self._layout)
         between_marks = grouping.step_seconds(list(points.values()), len(seeds)) * first.gd.log_every
         self.finely = False
-        """whether every log point is to be seen as soon as it is reached, rather than some together; no number depends
-        on it"""
+        """whether every log point is to be seen as soon as it is reached, rather than some together; the weights do not
+        depend on it"""
         self._marks_at_once = max(1, min(MOST_MARKS, int(LOG_SECONDS / between_marks)))
         self._weights_of_marks = torch.empty(0, device=device, dtype=self._dtype)
 

@@ -37,6 +37,7 @@ from engine.events import (
 from engine.models.activations import Activation
 from engine.models.factorization import Factors, end_to_end_matrix, factor_gradients, pre_activations
 from engine.problems.problem import Problem
+from engine.spec.applicability import predicts
 from engine.spec.settings import PointSettings
 
 _PLACE = ("point", "seed", "step")
@@ -112,7 +113,7 @@ class Observer:
         self._names = diagnostic_names(self._depth, 0 if self._truth is None else aligned)
         self._entry_names = entry_names(shown_entries(first))
         self._theory_names = (*_PLACE, *theory_names(logged_singular_values(first)))
-        self._theory = self._small and theory.applies(first)
+        self._theory = self._small and predicts(first)
         self._flow = Flow(first, (len(self._seeds), len(self._points)), problem) if self._theory else None
 
     def init(self) -> Observed:

@@ -18,8 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.descent.diagnostics import Spectrum
-from engine.spec.applicability import theory_applies
-from engine.spec.settings import PointSettings
 
 SETTLED = 1e-3
 """log points whose rates are, all together, under this share of the fastest are not judged: near the end of training a
@@ -27,11 +25,6 @@ relative error compares rounding with rounding"""
 RESOLVED = 0.1
 """nor are those where one step changes the singular values by more than this share of them: the difference over such a
 step is no derivative (the first step at depth 1 replaces a tiny W altogether)"""
-
-
-def applies(point: PointSettings) -> bool:
-    """Whether the theory speaks of this point, and is asked to."""
-    return theory_applies(point) and point.gd.predict_from >= 0
 
 
 def predicted_rates(now: Spectrum, gradient: Float[Tensor, "seed m n"], depth: int) -> Float[Tensor, "seed k"]:

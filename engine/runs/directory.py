@@ -32,7 +32,7 @@ from engine.runs import catalog, lock, store
 from engine.runs.catalog import FORMAT, READABLE, RunError, runs_directory
 from engine.runs.files import from_json, to_json, write_atomically
 from engine.spec import preset
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import METHODS
 
 

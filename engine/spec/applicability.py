@@ -37,6 +37,11 @@ def theory_applies(point: PointSettings) -> bool:
     return point.model.activation == "linear" and point.gd.optimizer == "gradient_descent"
 
 
+def predicts(point: PointSettings) -> bool:
+    """Whether theory applies to a point, and its `gd.predict_from` asks for the comparison."""
+    return theory_applies(point) and point.gd.predict_from >= 0
+
+
 def refusal(sampler: SamplerName, point: PointSettings) -> str | None:
     """Why `sampler` can't serve these settings, and which one can; None if it can."""
     prior, first_hit = point.gnc.prior, point.gnc.mode == "first_hit"

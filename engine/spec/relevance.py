@@ -1,6 +1,7 @@
 """Which fields have a say, given the others. Never imports torch.
 
-A field that has none is no error, except of [problem], where `engine.spec.preset` refuses it; a form says why it idles.
+A field that has none is no error, except of [problem], where `engine.spec.experiment` refuses it; a form says why it
+idles.
 """
 
 from __future__ import annotations

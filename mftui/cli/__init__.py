@@ -72,6 +72,7 @@ app.command()(bench)
 def main() -> None:
     """Entry point. Expected errors become a sentence on stderr and exit status 2."""
     from engine.runs.catalog import RunError
+    from engine.spec.defects import PresetError
 
     teach_shells()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -79,13 +80,7 @@ def main() -> None:
     sys.stdout, sys.stderr = legible(sys.stdout), legible(sys.stderr)
     try:
         app()
-    except RunError as error:
-        _refuse(str(error))
-    except ValueError as error:
-        from engine.spec.preset import PresetError  # here: it takes a quarter of a second
-
-        if not isinstance(error, PresetError):
-            raise
+    except (RunError, PresetError) as error:
         _refuse(str(error))
     except OSError as error:
         if error.errno not in (errno.EIO, errno.EPIPE):  # where the terminal is gone there is nobody to tell

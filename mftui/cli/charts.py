@@ -14,7 +14,7 @@ from mftui.encoding import knows_unicode
 
 if TYPE_CHECKING:
     from engine.runs.directory import RunDirectory
-    from mftui.figures.charts import Chart
+    from mftui.figures.chart import Chart
 
 CHART_CELLS, CHART_LINES = 100, 22
 """the most that a chart takes on a wide terminal, and its height"""
@@ -22,7 +22,7 @@ CHART_CELLS, CHART_LINES = 100, 22
 
 def print_chart(chart: Chart) -> None:
     """As wide as the terminal, in its colours and characters; below it what points and bars are."""
-    from mftui.figures.charts import shown
+    from mftui.figures.chart import shown
     from mftui.figures.terminal import as_text
 
     console, chart = Console(), shown(chart)

@@ -12,7 +12,7 @@ import typer
 from mftui.cli.options import preset_names
 
 if TYPE_CHECKING:
-    from engine.spec.preset import Experiment
+    from engine.spec.experiment import Experiment
     from mftui.tour import Page
 
 MOST_CELLS = 100

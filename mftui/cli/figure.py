@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.runs.directory import RunDirectory
-    from engine.spec.preset import Experiment
+    from engine.spec.experiment import Experiment
     from mftui.figures.collect import Needed, Wishes
     from mftui.figures.definition import Definition
     from mftui.figures.files import Made
@@ -92,7 +92,8 @@ def _list() -> None:
 
 def _definition(name: str) -> Definition:
     """A figure's, or what a preset is shown as. Raises `PresetError`."""
-    from engine.spec.preset import PresetError, load, own, shipped
+    from engine.spec.defects import PresetError
+    from engine.spec.preset import load, own, shipped
     from mftui.figures.charts import default_kinds
     from mftui.figures.definition import Definition, Panel, PanelRun, find, shipped_figures
 
@@ -132,7 +133,7 @@ class _Maker:
         """Every shipped figure; what fails is told, and the rest goes on."""
         from engine.runs.catalog import RunError
         from engine.runs.files import write_atomically
-        from engine.spec.preset import PresetError
+        from engine.spec.defects import PresetError
         from mftui.figures.definition import figure_directory, read, shipped_figures
         from mftui.figures.files import GALLERY, gallery
 
@@ -254,4 +255,4 @@ def _print(made: Made) -> None:
     for each in made.statements:
         which = f"{each.about}: " if len(made.runs) > 1 else ""
         told = Text.assemble((f"{which}{each.verdict.name}: ", "bold"), each.verdict.text)
-        console.print(told, soft_wrap=True)
+        console.print(told, soft_wrap=not sys.stdout.isatty())

@@ -33,7 +33,8 @@ def list_presets() -> None:
 
 def _listed() -> Iterator[tuple[str, str]]:
     """Names and titles; of an own preset that can't run, what is wrong with it."""
-    from engine.spec.preset import PresetError, load, own, own_directory, shipped
+    from engine.spec.defects import PresetError
+    from engine.spec.preset import load, own, own_directory, shipped
     from mftui.plain import printable
 
     for name in shipped():
@@ -103,7 +104,8 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help
 
     Example: mftui presets validate mine.toml
     """
-    from engine.spec.preset import PresetError, load
+    from engine.spec.defects import PresetError
+    from engine.spec.preset import load
 
     problems: list[str] = []
     for file in files:

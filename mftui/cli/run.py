@@ -57,7 +57,7 @@ def run(
     from mftui.cli.watch import job_of, start
 
     experiment = load(preset, overrides(settings, seed))
-    job = job_of(cluster, cluster_options)
+    job = job_of(cluster, cluster_options, new=True)
     if job is None:
         check_device(device)
     directory = RunDirectory.create(experiment, device, out, workers=workers)

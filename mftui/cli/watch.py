@@ -39,8 +39,11 @@ PIPED_WIDTH = 120
 Begin = Callable[[RunDirectory], LiveRun]
 
 
-def job_of(cluster: str | None, settings: list[str] | None) -> Begin | None:
-    """How to begin a run as a job of a cluster; None to begin it here. Raises `RunError`."""
+def job_of(cluster: str | None, settings: list[str] | None, *, new: bool = False) -> Begin | None:
+    """How to begin a run as a job of a cluster; None to begin it here. Raises `RunError`.
+
+    A `new` run whose job is refused is deleted again: nothing was begun.
+    """
     if cluster is None:
         if settings:
             raise RunError("--cluster-option: expected --cluster as well")
@@ -50,7 +53,12 @@ def job_of(cluster: str | None, settings: list[str] | None) -> Begin | None:
     chosen = options(settings or [])
 
     def begin(directory: RunDirectory) -> LiveRun:
-        submit(directory, cluster, chosen)
+        try:
+            submit(directory, cluster, chosen)
+        except RunError:
+            if new:
+                catalog.remove(directory.path)
+            raise
         return LiveRun(directory)
 
     return begin
@@ -184,7 +192,7 @@ def print_tables(live: LiveRun) -> None:
     for note in notes(summarize(live.experiment, live.results)):
         console.print(note, soft_wrap=True)
     for line in verdict_lines(verdicts(live.experiment, live.results)):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=not sys.stdout.isatty())  # on a terminal broken between words
     first_seed = [matrix for _, matrix in sorted(live.recovered.items()) if matrix.seed == min(live.recovered)[1]]
     for matrix in first_seed[:1]:
         console.print(observed_table(matrix.observed))

@@ -19,7 +19,7 @@ from engine.runs import catalog
 from engine.runs.catalog import FORMAT, State
 from engine.runs.directory import RunDirectory
 from engine.runs.files import from_json
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import METHODS
 
 Environment = Mapping[str, Any]

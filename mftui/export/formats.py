@@ -13,7 +13,8 @@ import numpy as np
 from engine.runs.catalog import RunError
 from engine.runs.directory import with_own_files
 from engine.runs.files import to_json
-from engine.spec.preset import Experiment, dump
+from engine.spec.experiment import Experiment
+from engine.spec.preset import dump
 from mftui.export.contents import SAME_NUMBERS, Contents
 from mftui.export.tables import RESULTS, Table, names, table
 from mftui.plain import printable

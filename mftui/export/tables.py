@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.laws import QUANTITIES
 from engine.results import GuessRecord, TrialResult
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import METHODS
 from mftui.export.contents import Contents
 

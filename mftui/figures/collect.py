@@ -17,7 +17,8 @@ from engine.runs import catalog
 from engine.runs.catalog import FORMAT, RunError, State
 from engine.runs.directory import RunDirectory
 from engine.runs.files import from_json
-from engine.spec.preset import Experiment, load, toml_value
+from engine.spec.experiment import Experiment
+from engine.spec.preset import load, toml_value
 from mftui.figures.definition import Definition, Panel, PanelRun
 
 QUICK_SEEDS = 2

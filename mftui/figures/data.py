@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.analysis import laws
 from engine.results import TrialResult
 from engine.runs.directory import RunDirectory
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import METHODS, Method
 from mftui.export.contents import Contents
 from mftui.figures.definition import OF_LAST_ROW, OF_LAWS

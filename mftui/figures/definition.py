@@ -66,7 +66,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from engine.analysis import laws
-from engine.spec.preset import PresetError, parse_toml, preset_directory, shipped
+from engine.spec.defects import PresetError
+from engine.spec.preset import parse_toml, preset_directory, shipped
 from engine.spec.settings import METHODS, Method
 
 Kind = Literal["sweep", "lines", "heatmap", "course", "theorem", "histogram", "alignment"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mftui.figures.charts import Chart, Heat, Series, shown
+from mftui.figures.chart import Chart, Heat, Series, shown
 from mftui.views.roles import print_color
 
 if TYPE_CHECKING:

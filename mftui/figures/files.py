@@ -16,11 +16,12 @@ import numpy as np
 from engine.analysis.verdicts import Verdict, verdicts
 from engine.results import summarize
 from engine.runs.files import to_json, write_atomically
-from engine.spec.preset import Experiment, dump
+from engine.spec.experiment import Experiment
+from engine.spec.preset import dump
 from engine.spec.settings import METHOD_LABELS
 from mftui.export.tables import results as results_of
 from mftui.figures import drawing
-from mftui.figures.charts import Chart
+from mftui.figures.chart import Chart
 from mftui.figures.collect import Needed
 from mftui.figures.data import RunData
 from mftui.figures.definition import Definition, PanelRun
@@ -233,12 +234,15 @@ def series_csv(made: Made) -> str:
 
 
 def trials_csv(made: Made) -> str:
-    """A line a trial of each run, each run once."""
+    """A line a trial of each run, once: panels may show different methods and data sets of a run."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     headed = False
+    written: set[tuple[Path, int, str, int]] = set()
     for _, run in made.runs:
-        columns = results_of(run.experiment, list(run.trials))
+        trials = {(run.run.path, each.point, each.method, each.seed): each for each in run.trials}
+        columns = results_of(run.experiment, [each for key, each in trials.items() if key not in written])
+        written |= trials.keys()
         if not headed:
             writer.writerow(["run", *columns])
             headed = True
@@ -252,7 +256,7 @@ def _number(value: float | None) -> float | str:
 
 
 def gallery(all_made: Sequence[Made], failures: Mapping[str, str]) -> str:
-    """All figures on one Markdown page, drawings by reference."""
+    """All figures on one Markdown page, drawings by reference; verdicts that lack data sets are left out."""
     blocks = ["# Gallery", "Made by `mftui figure all`. Bars go from quartile to quartile over the data sets."]
     for made in all_made:
         figure = made.figure
@@ -264,12 +268,15 @@ def gallery(all_made: Sequence[Made], failures: Mapping[str, str]) -> str:
             blocks.append(figure.about)
         if drawing.available():
             blocks.append(f"![{figure.title}]({figure.name}.svg)")
-        if made.statements:
-            blocks.append("\n".join(_told(each) for each in made.statements))
-        notes = list(dict.fromkeys(note for chart in made.charts for note in chart.notes))
+        decided = [each for each in made.statements if each.verdict.estimate is not None]
+        if decided:
+            blocks.append("\n".join(_told(each) for each in decided))
+        blocks.append("<details><summary>Values and notes</summary>")
+        notes = dict.fromkeys(note for chart in made.charts for note in chart.notes)
         if notes:
-            blocks.append("Notes:\n" + "\n".join(f"- {note}" for note in notes))
+            blocks.append("\n".join(f"- {note}" for note in notes))
         blocks += [_table(made.titled(about, run.experiment), run) for about, run in made.runs]
+        blocks.append("</details>")
     if failures:
         blocks.append("## Not made")
         blocks.append("\n".join(f"- {name}: {why}" for name, why in failures.items()))

@@ -12,7 +12,7 @@ from mftui.canvas.axis import Axis, Scale
 from mftui.canvas.glyphs import Glyphs
 from mftui.canvas.ticks import ticks
 from mftui.encoding import in_ascii
-from mftui.figures.charts import Chart, Heat, Series, shown
+from mftui.figures.chart import Chart, Heat, Series, shown
 from mftui.formatting import format_loss
 from mftui.views.roles import color as color_of
 

@@ -12,7 +12,8 @@ from engine.analysis.verdicts import Verdict, verdicts
 from engine.results import TrialResult, summarize
 from engine.runs import catalog
 from engine.runs.directory import with_own_files
-from engine.spec.preset import Experiment, dump, shipped
+from engine.spec.experiment import Experiment
+from engine.spec.preset import dump, shipped
 from engine.spec.settings import METHOD_LABELS, fields, meaning
 from mftui.command import command_line
 from mftui.draft import to_text

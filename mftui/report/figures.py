@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from engine.runs.directory import RunDirectory
 from mftui.figures import drawing
-from mftui.figures.charts import Chart, charts_of_run
+from mftui.figures.chart import Chart
+from mftui.figures.charts import charts_of_run
 from mftui.figures.terminal import as_text
 from mftui.report.svg import inlined
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
+from textual.widgets._footer import FooterKey
 
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from mftui.views.status import Status
 
 if TYPE_CHECKING:
@@ -45,6 +47,28 @@ class ScreenBar(Static):
             if column < 0:
                 self.app.switch_mode(mode)
                 return
+
+
+class Keys(Footer):
+    """The keys of a screen; where there is no room for all, the last give way to those that tell of the rest."""
+
+    LASTING = ("help", "quit")
+
+    def compose(self) -> ComposeResult:
+        keys = [each for each in super().compose() if isinstance(each, FooterKey)]
+        wanted = [each for each in keys if each.action in self.LASTING]
+        room = self.app.size.width - sum(map(_cells, wanted))
+        for each in keys:
+            if each in wanted or (room := room - _cells(each)) >= 0:
+                yield each
+
+    async def on_resize(self) -> None:
+        await self.recompose()
+
+
+def _cells(shown: FooterKey) -> int:
+    """With the space after it."""
+    return cell_len(shown.key_display) + len(shown.description) + 2
 
 
 class LabScreen(Screen[None]):
@@ -82,7 +106,7 @@ class LabScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield ScreenBar(self.mode)
         yield from self.body()
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys(compact=True, show_command_palette=False)
 
     @property
     def help_bindings(self) -> list[BindingType]:

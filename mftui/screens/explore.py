@@ -11,9 +11,8 @@ from textual.binding import BindingType
 from textual.containers import Grid, Horizontal
 from textual.widget import Widget
 
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from mftui.command import command_line
-from mftui.live import LiveRun
 from mftui.screens.base import LabScreen, key
 from mftui.views.alignment import Alignment
 from mftui.views.canvas_view import CanvasView
@@ -141,22 +140,18 @@ class ExploreScreen(LabScreen):
         if not self.is_mounted:
             return
         self._status_bar.show(self._status())
-        trial, live = self.trial, self.lab.session.live
-        if trial is None or live is None:
+        if (trial := self.trial) is None:
             return
         for pane in self.visible_panes:
-            self._show_in(pane, trial, live)
+            self._show_in(pane, trial)
 
-    def _show_in(self, pane: Pane, trial: TrialView, live: LiveRun) -> None:
-        if isinstance(pane, EventLog):
-            pane.show_log(live)
-        else:
-            pane.show(trial, replace(self.look, colored=not self.app.no_color))
+    def _show_in(self, pane: Pane, trial: TrialView) -> None:
+        pane.show(trial, replace(self.look, colored=not self.app.no_color))
 
     def _show_again(self, pane: Pane) -> None:
         """One that looks at the trial in another way: a key does not wait for the others."""
-        if (trial := self.trial) is not None and (live := self.lab.session.live) is not None:
-            self._show_in(pane, trial, live)
+        if (trial := self.trial) is not None:
+            self._show_in(pane, trial)
 
     @property
     def help_bindings(self) -> list[BindingType]:
@@ -304,9 +299,9 @@ class ExploreScreen(LabScreen):
         self._look(replace(self.look, theory=not self.look.theory))
 
     def action_next_view(self) -> None:
-        ranks = self.query_one(Ranks)
-        ranks.next_view()
-        self._show_again(ranks)
+        for pane in self._panes:
+            if pane.next_view():
+                self._show_again(pane)
 
     def _look(self, look: Look) -> None:
         self.look = look

@@ -10,7 +10,7 @@ from textual import work
 from textual.widgets import Static
 
 from engine.runs.catalog import RunError
-from engine.spec.preset import PresetError
+from engine.spec.defects import PresetError
 from mftui.plain import printable
 from mftui.screens.base import LabScreen
 from mftui.views.confirm import Confirm

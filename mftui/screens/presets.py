@@ -15,7 +15,8 @@ from textual.widget import Widget
 
 from engine.runs.files import write_atomically
 from engine.spec import preset
-from engine.spec.preset import Experiment, PresetError
+from engine.spec.defects import PresetError
+from engine.spec.experiment import Experiment
 from mftui.export.formats import preset_files
 from mftui.export.writing import write_into
 from mftui.plain import printable

@@ -20,7 +20,8 @@ from textual.widgets import Static
 from engine.analysis.tails import LAST_EDGE
 from engine.analysis.theorems import Measured, measure, theorem_of
 from engine.runs.files import write_atomically
-from engine.spec.preset import PresetError, load, shipped
+from engine.spec.defects import PresetError
+from engine.spec.preset import load, shipped
 from mftui.command import command_line
 from mftui.screens.base import LabScreen, key
 from mftui.views.pane import Pane

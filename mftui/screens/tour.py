@@ -16,7 +16,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.results import summarize
-from engine.spec.preset import Experiment, load
+from engine.spec.experiment import Experiment
+from engine.spec.preset import load
 from engine.spec.settings import METHOD_LABELS
 from mftui.formatting import NOTHING, format_acceptance, format_loss
 from mftui.live import LiveRun

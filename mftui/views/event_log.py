@@ -9,7 +9,6 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from mftui.live import LiveRun
 from mftui.views.pane import Pane
 from mftui.views.trial import Look, TrialView
 
@@ -28,14 +27,12 @@ class EventLog(Pane):
         return [self._scroll]
 
     def show(self, trial: TrialView, look: Look) -> None:
-        """The log is the run's, not a trial's: see `show_log`."""
-
-    def show_log(self, live: LiveRun) -> None:
-        latest = live.log[-1][0] if live.log else 0.0
-        key = (live.run.name, len(live.log), latest)
+        """The whole run's log, whichever trial it is."""
+        latest = trial.log[-1][0] if trial.log else 0.0
+        key = (trial.key[0], len(trial.log), latest)
         if key == self._shown:
             return
         self._shown = key
-        lines = (f"{datetime.fromtimestamp(time):%H:%M:%S}  {line}" for time, line in live.log)
+        lines = (f"{datetime.fromtimestamp(time):%H:%M:%S}  {line}" for time, line in trial.log)
         self._lines.update(Text("\n".join(lines)))
         self._scroll.scroll_end(animate=False)

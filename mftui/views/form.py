@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from mftui.draft import DEVICE, Draft
 from mftui.views.fields.field import Field
 from mftui.views.fields.field_list import FieldList

@@ -57,15 +57,16 @@ class GuessesPane(Pane):
             self.subtitle("")
         else:
             self.subtitle(f"step {look.cursor:,.0f} · the same share of the draws as of the steps")
-            trial = trial.at(look)
-        lines = numbers(trial, self.app.current_theme.dark)
+        then = trial.at(look)
+        lines = numbers(then, self.app.current_theme.dark)
         self.numbers.update(Text("\n").join(lines), layout=len(lines) != self._lines)
         self._lines = len(lines)
-        self.say(_remark(trial))
-        self.canvas.show(self.plot(trial))
+        self.say(_remark(then))
+        self.canvas.show(self.plot(trial, look))
 
-    def plot(self, trial: TrialView) -> Plot:
+    def plot(self, trial: TrialView, look: Look) -> Plot:
         """Share of the draws per bin, the same bins for both; means upright, at the edge if off the scale."""
+        trial = trial.at(look)
         methods: tuple[Method, ...] = ("prior", "gnc")
         samples = {method: _losses(trial, method) for method in methods}
         everything = np.concatenate([losses for losses, _ in samples.values()])

@@ -49,6 +49,10 @@ class Pane(Vertical, can_focus=True):
     def show(self, trial: TrialView, look: Look) -> None:
         raise NotImplementedError
 
+    def next_view(self) -> bool:
+        """Go on to the next of several views; whether there are such."""
+        return False
+
     def start_anew(self, key: object) -> None:
         """Forget the axes' limits when something else is shown."""
         if key != self._key:

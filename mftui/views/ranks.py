@@ -24,11 +24,12 @@ class Ranks(Pane):
         super().__init__(id=id)
         self._view = next(iter(_VIEWS))
 
-    def next_view(self) -> None:
+    def next_view(self) -> bool:
         """Ranks, norms, layers, distances, and round again."""
         names = list(_VIEWS)
         self._view = names[(names.index(self._view) + 1) % len(names)]
         self.log_y = self._view in _LOG_AT_FIRST
+        return True
 
     def show(self, trial: TrialView, look: Look) -> None:
         self.start_anew((trial.key, self._view, self.log_y, look.log_x))

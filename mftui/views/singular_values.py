@@ -8,10 +8,7 @@ from engine.spec.applicability import theory_applies
 from mftui.canvas import Line, Plot, Rule
 from mftui.views.pane import Pane
 from mftui.views.roles import series
-from mftui.views.trial import Look, TrialView
-
-FLOOR = 1e-12
-"""singular values under this fraction of the largest true one are rounding; they would stretch a log axis"""
+from mftui.views.trial import LEAST_SINGULAR_VALUE, Look, TrialView
 
 
 class SingularValues(Pane):
@@ -25,7 +22,7 @@ class SingularValues(Pane):
 
     def plot(self, trial: TrialView, look: Look) -> Plot:
         steps, values = trial.curve[:, 0], trial.curve[:, 3:]
-        floor = FLOOR * max(trial.truth, default=1.0)
+        floor = LEAST_SINGULAR_VALUE * max(trial.truth, default=1.0)  # less would stretch a log axis
         shown_values = np.where(values > floor, values, np.nan) if self.log_y else values
         lines = [
             Line(steps, column, name=f"σ{index + 1}", style=series(index), shape=index, marked=not look.colored)

@@ -61,7 +61,7 @@ class StatusBar(Static):
         role = "bad" if status.state in _WORRYING else "good" if status.state in ("running", "finished") else "training"
         state = Text(f"{_MARKS.get(status.state, '…')} {status.state}", style=_bold(role, status.dark))
         link = (f" · {status.link}" if status.link else "", "dim")
-        width = max(0, self.app.size.width - 2)
+        width = max(1, self.app.size.width - 2)
         lines = [
             _line(Text(status.title, style="bold"), Text.assemble(state, f" · {status.device}", link), width),
             _line(Text(status.shown), progress_text(status.progress, status.dark), width),

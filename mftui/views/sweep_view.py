@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.results import PointSummary, TrialResult, summarize
-from engine.spec.preset import Experiment
+from engine.spec.experiment import Experiment
 from engine.spec.settings import Method
 from mftui.canvas import Axis
 from mftui.canvas.axis import Scale

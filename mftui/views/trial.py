@@ -15,6 +15,9 @@ from mftui.live import Curve, Entries, Guesses, LiveRun, Progress
 
 Floats = NDArray[np.float64]
 
+LEAST_SINGULAR_VALUE = 1e-12
+"""as a fraction of the largest true one: those under it are rounding"""
+
 
 @dataclass(frozen=True)
 class TrialView:
@@ -42,6 +45,8 @@ class TrialView:
     progress: dict[Method, Progress]
     """of the methods that are at this trial now"""
     results: dict[Method, TrialResult]
+    log: Sequence[tuple[float, str]] = ()
+    """what happened to the whole run: when, and a line of it"""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -114,6 +119,7 @@ def trial_view(live: LiveRun, point: int, seed: int) -> TrialView:
         guesses={m: g for m in METHODS if (g := live.guesses.get((point, m, seed)))},
         progress={m: p for m, p in at_point.items() if m == "gd" or p.seed == seed},
         results={r.method: r for r in live.results if (r.point, r.seed) == (point, seed)},
+        log=live.log,
     )
 
 

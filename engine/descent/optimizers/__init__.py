@@ -6,6 +6,7 @@ the same code serves NumPy arrays, torch tensors and CUDA graphs. Runs never mix
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -40,7 +41,7 @@ class Optimizer(Protocol):
         ...
 
 
-_OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {
+_OPTIMIZERS: dict[OptimizerName, Callable[[GDSettings], Optimizer]] = {
     "gradient_descent": GradientDescent,
     "heavy_ball": HeavyBall,
     "nesterov": Nesterov,
@@ -53,4 +54,4 @@ _OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {
 
 def optimizer(settings: GDSettings) -> Optimizer:
     """The optimizer that `settings` names, with its constants."""
-    return _OPTIMIZERS[settings.optimizer](settings)  # type: ignore[call-arg]
+    return _OPTIMIZERS[settings.optimizer](settings)
