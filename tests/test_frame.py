@@ -169,5 +169,6 @@ def test_a_terminal_without_unicode_is_written_to_at_once_where_python_is_told_s
     monkeypatch.setattr(encoding, "knows_unicode", lambda: False)
     terminal = Terminal()
     stream = io.TextIOWrapper(terminal, "utf-8", write_through=True)
-    encoding.legible(stream).write("ε ≤ 1")
+    written = encoding.legible(stream)
+    written.write("ε ≤ 1")
     assert terminal.getvalue() == b"e < 1"

@@ -245,9 +245,10 @@ def seen(app: Explorer) -> str:
 @pytest.fixture
 def _finished(tours: Tours, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is started is over at once."""
+    runs = {page.preset: tours(page.preset) for page in pages()}
 
     def over(run: RunDirectory, _: Spare | None = None) -> LiveRun:
-        live = LiveRun(tours(run.experiment.name))
+        live = LiveRun(runs.get(run.experiment.name, run))
         live.poll()
         return live
 
