@@ -44,13 +44,15 @@ class PosteriorSample:
 
 @dataclass(frozen=True)
 class Recovered:
-    """A small ratings matrix, as it was seen and as gradient descent filled it in."""
+    """A small ratings matrix, as it was seen and as a method filled it in."""
 
     point: int
     seed: int
     observed: list[list[float | None]]
     """None where the training set has no rating"""
     recovered: list[list[float]]
+    method: Method = "gd"
+    """gradient descent or the minimum nuclear norm"""
 
 
 Schema = Mapping[str, Sequence[str]]

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.events import Event, Finished
-from engine.problems.problem import EntryOperator, Problem
+from engine.descent.diagnostics import effective_rank
+from engine.events import Event, Finished, Recovered, shown_entries
+from engine.problems.problem import EntryOperator, Problem, ratings_tables
 from engine.results import TrialResult, held_out_rmse
 from engine.spec.settings import Method, PointSettings
 
@@ -108,19 +109,25 @@ class MinimumNuclearNorm:
         return float(state.over.is_set())
 
     def finish(self, state: Solution) -> list[Event]:
-        training = generalization = None
-        if state.matrix is not None:
-            matrices = torch.from_numpy(state.matrix)[None, None]
-            training = float(self._problem.training_loss(matrices))
-            generalization = float(self._problem.generalization_loss(matrices))
+        if state.matrix is None:
+            return [Finished(TrialResult(self.index, "nuclear", self.seeds[0], "failed", None, None, state.why_not))]
+        matrix, truth = torch.from_numpy(state.matrix), self._problem.truth
+        generalization = float(self._problem.generalization_loss(matrix[None, None]))
+        singular_values = torch.linalg.svdvals(matrix)
         result = TrialResult(
             point=self.index,
             method="nuclear",
             seed=self.seeds[0],
-            outcome="finished" if state.matrix is not None else "failed",
-            training_loss=training,
+            outcome="finished",
+            training_loss=float(self._problem.training_loss(matrix[None, None])),
             generalization_loss=generalization,
-            message=state.why_not,
             held_out_rmse=held_out_rmse(self._point, generalization),
+            nuclear_norm=float(singular_values.sum()),
+            effective_rank=float(effective_rank(singular_values[None])),
+            distance_to_truth=None if truth is None else float((matrix - truth[0]).norm()),
         )
-        return [Finished(result)]
+        events: list[Event] = [Finished(result)]
+        if self._point.problem.kind == "ratings" and shown_entries(self._point):
+            observed, recovered = ratings_tables(self._problem, matrix)
+            events.insert(0, Recovered(self.index, self.seeds[0], observed, recovered, "nuclear"))
+        return events

@@ -149,6 +149,12 @@ class TrialResult:
     σ seen; None where none was asked for"""
     laws: LawRecord | None = None
     """Prior only, where gnc.measure_laws asks for it"""
+    nuclear_norm: float | None = None
+    """minimum nuclear norm only, as the two below; gradient descent logs its own at each log point"""
+    effective_rank: float | None = None
+    """exp of the entropy of σ/Σσ"""
+    distance_to_truth: float | None = None
+    """‖W − W*‖_F; None where W* is unknown"""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -311,3 +317,8 @@ def _notes(trials: Sequence[TrialResult]) -> Iterable[str]:
     paths = [trial.trajectory_error for trial in trials if trial.trajectory_error is not None]
     if paths:
         yield f"theory: the singular values' whole course predicted within {100 * max(paths):.2g} % of the largest"
+    norms = [trial.nuclear_norm for trial in trials if trial.nuclear_norm is not None]
+    ranks = [trial.effective_rank for trial in trials if trial.effective_rank is not None]
+    if norms and ranks:
+        several = " (medians over the data sets)" if len(norms) > 1 else ""
+        yield f"nuclear norm {np.median(norms):.4g}, effective rank {np.median(ranks):.3g}{several}"

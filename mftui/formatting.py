@@ -103,9 +103,9 @@ def observed_table(observed: Sequence[Sequence[float | None]]) -> Table:
 
 
 def recovered_table(recovered: Recovered, label: str) -> Table:
-    """The same matrix as gradient descent fills it in, what was "?" in bold."""
+    """The same matrix as a method fills it in, what was "?" in bold."""
     return _matrix_table(
-        f"recovered by GD, {label}",
+        f"recovered by {METHOD_LABELS[recovered.method]}, {label}",
         [
             [(value, seen is None) for value, seen in zip(*rows, strict=True)]
             for rows in zip(recovered.recovered, recovered.observed, strict=True)

@@ -180,8 +180,8 @@ class LiveRun:
         """by sweep point and seed"""
         self.observations: dict[str, dict[tuple[int, int], Curve]] = {name: {} for name in _OBSERVATIONS}
         """diagnostics, and theory against measurement, by table, then sweep point and seed; columns as in the schema"""
-        self.recovered: dict[tuple[int, int], Recovered] = {}
-        """small ratings matrices, by sweep point and seed"""
+        self.recovered: dict[Trial, Recovered] = {}
+        """small ratings matrices as they were filled in"""
         self.guesses: dict[Trial, Guesses] = {}
         self.progress: dict[Method, Progress] = {}
         self.log: deque[tuple[float, str]] = deque(maxlen=MOST_LOG_LINES)
@@ -306,8 +306,9 @@ class LiveRun:
                 entries = Entries(known, ~np.isnan(known), complete=False, offset=float(event["offset"]))
                 self.entries[event["point"], event["seed"]] = entries
             case "recovered":
-                self.recovered[event["point"], event["seed"]] = Recovered(
-                    event["point"], event["seed"], event["observed"], event["recovered"]
+                trial = event["point"], event.get("method", "gd"), event["seed"]
+                self.recovered[trial] = Recovered(
+                    event["point"], event["seed"], event["observed"], event["recovered"], event.get("method", "gd")
                 )
             case "trial":
                 self.results.append(trial_of(event))

@@ -75,6 +75,7 @@ def test_a_definition_is_read_with_presets_relative_to_it(tmp_path: Path) -> Non
         ('[[panels]]\nkind = "course"\nquantity = "steps"\nruns = [{preset = "tiny.toml"}]', "panels[0].quantity"),
         ('[[panels]]\nkind = "sweep"\nruns = [{preset = "tiny.toml", set = "a=1"}]', "panels[0].runs[0].set"),
         ('[[panels]]\nkind = "sweep"\ncolour = "red"\nruns = [{preset = "tiny.toml"}]', "panels[0].colour"),
+        ('[[panels]]\nkind = "sweep"\nruns = [{preset = "tiny.toml", across = true}]', "panels[0].runs"),
         ("panels = 3", "panels"),
     ],
 )
@@ -227,6 +228,20 @@ def test_lines_and_heatmaps_put_runs_on_the_second_axis(sweep_run: RunDirectory,
     assert (heat.heat.rows, heat.heat.columns) == (("0.1", "0.2"), ("2", "4", "8"))
     medians = [quantity_of("generalization_loss").quartiles(runs[0], point, "prior")[0][1] for point in range(3)]
     np.testing.assert_allclose(heat.heat.values[0], medians)
+
+
+def test_a_run_without_a_place_is_a_line_across_by_its_method(sweep_run: RunDirectory) -> None:
+    data = RunData.read(sweep_run)
+    only_prior = RunData.read(sweep_run, replace(sweep_run.experiment, methods=("prior",)))
+    declared = (PanelRun("tiny", at=1.0), PanelRun("tiny", at=3.0), PanelRun("tiny", across=True))
+    (lines,) = charts.charts_of_panel(
+        panel_of("lines", *declared, second="a place", method="gd"), [data, data, only_prior]
+    )
+    *_, rival = lines.series
+    assert (rival.name, rival.stroke, rival.x.tolist()) == ("Prior", "dashed", [1.0, 3.0])
+    median = quantity_of("generalization_loss").quartiles(data, 0, "prior")[0][1]
+    assert rival.y.tolist() == [median, median]
+    assert len(lines.series) == 3 + 1
 
 
 COMPLETION = """

@@ -10,9 +10,15 @@ from engine import nuclear
 from engine.events import Finished
 from engine.nuclear import MinimumNuclearNorm
 from engine.problems.problem import make_problem
-from engine.results import TrialResult
+from engine.results import TrialResult, summarize
+from engine.runs.directory import RunDirectory
 from engine.spec import preset
 from engine.spec.defects import PresetError
+from mftui.export.contents import Contents
+from mftui.figures.data import RunData, quantity_of
+from mftui.formatting import recovered_table
+from tests.lab import computed
+from tests.runs import make_run
 from tests.settings import point
 
 pytestmark = pytest.mark.slow
@@ -48,11 +54,45 @@ def test_what_it_finds_fits_and_no_fitting_matrix_nearby_has_a_smaller_nuclear_n
     assert result.training_loss < FITS**2
     found = torch.from_numpy(state.matrix)
     least = torch.linalg.matrix_norm(found, "nuc")
+    assert result.nuclear_norm == pytest.approx(least.item())
+    assert result.distance_to_truth == pytest.approx((found - problem.truth[0]).norm().item())
+    assert result.effective_rank is not None
+    assert 1 < result.effective_rank <= 5
     assert least < torch.linalg.matrix_norm(problem.truth[0], "nuc") - 0.01
     basis = problem.held_out.dense(25)[0].view(-1, 5, 5)
     noise = torch.randn(200, len(basis), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     others = found + 0.05 * torch.einsum("ab,bmn->amn", noise, basis)
     assert (torch.linalg.matrix_norm(others, "nuc") > least - FITS).all()
+
+
+def test_what_is_known_of_it_is_told_with_the_results(tmp_path: Path) -> None:
+    overrides = ["methods=['nuclear']", "problem.kind=completion", "problem.rank=2", "seeds=1", "model.width=3"]
+    run = computed(make_run(tmp_path / "run", *overrides))
+    data = RunData.read(run)
+    (trial,) = data.trials
+    (row,) = summarize(run.experiment, data.trials)
+    assert row.notes == (f"nuclear norm {trial.nuclear_norm:.4g}, effective rank {trial.effective_rank:.3g}",)
+    entries = run.experiment.points[0].problem.rows * run.experiment.points[0].problem.columns
+    expected = {
+        "nuclear_norm": trial.nuclear_norm,
+        "effective_rank": trial.effective_rank,
+        "mean_squared_error": (trial.distance_to_truth or 0) ** 2 / entries,
+    }
+    for name, value in expected.items():
+        quantity = quantity_of(name)
+        assert quantity.methods(("nuclear", "prior")) == ("nuclear",)
+        assert quantity.quartiles(data, 0, "nuclear")[0][1] == pytest.approx(value)
+
+
+def test_a_small_ratings_matrix_is_filled_in_by_it_beside_gradient_descent(tmp_path: Path) -> None:
+    experiment = preset.load("film-ratings", ["methods=['gd', 'nuclear']", "model.depth=[3]", "gd.steps=20"])
+    run = computed(RunDirectory.create(experiment, "cpu", tmp_path / "run", workers=0))
+    filled = {matrix.method: matrix for matrix in Contents(run).recovered()}
+    assert set(filled) == {"gd", "nuclear"}
+    for row, seen in zip(filled["nuclear"].recovered, filled["nuclear"].observed, strict=True):
+        for value, known in zip(row, seen, strict=True):
+            assert known is None or value == pytest.approx(known, abs=10 * FITS)
+    assert recovered_table(filled["nuclear"], "depth 3").title == "recovered by Min nuclear, depth 3"
 
 
 def test_training_data_that_no_matrix_fits_are_called_that(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_film_ratings_runs_from_its_own_copies_recovers_the_question_marks_and_r
     assert by_depth[3]["held_out_rmse"] < 0.3
     assert by_depth[3]["held_out_rmse"] ** 2 == pytest.approx(by_depth[3]["generalization_loss"])
     for point, trial in ((0, by_depth[1]), (2, by_depth[3])):
-        shown = live.recovered[point, 0]
+        shown = live.recovered[point, "gd", 0]
         held_out = [(0, 2, 3), (1, 1, 1), (1, 3, 0.5), (2, 0, 5), (2, 3, 1.25)]
         errors = [shown.recovered[row][column] - value for row, column, value in held_out]
         assert (np.mean(np.square(errors)) ** 0.5) == pytest.approx(trial["held_out_rmse"])

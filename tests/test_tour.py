@@ -160,7 +160,7 @@ def test_page_2_depth_1_leaves_the_question_marks_and_depth_3_fills_them_in(ran:
     assert losses(live, "gd") == pytest.approx([7.4, 0.016], rel=0.03)
     assert live.results[0].training_loss is not None
     assert live.results[0].training_loss < 1e-20
-    filled = np.array(live.recovered[1, 0].recovered)
+    filled = np.array(live.recovered[1, "gd", 0].recovered)
     asked = [(0, 2), (1, 1), (1, 3), (2, 0), (2, 3)]
     assert [filled[entry] for entry in asked] == pytest.approx([2.97, 1.01, 0.50, 4.72, 1.22], abs=0.0051)
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -192,8 +193,8 @@ class Lane:
                         self._writer.rows(table, _in_full(rows, columns, self._run.tables[table]))
                 case PosteriorSample(point, method, seed, matrices, log_weight):
                     self._writer.sample(point, method, seed, {"matrices": matrices, "log_weight": log_weight})
-                case Recovered(point, seed, observed, recovered):
-                    self._writer.event("recovered", point=point, seed=seed, observed=observed, recovered=recovered)
+                case Recovered():
+                    self._writer.event("recovered", **asdict(event))
                 case Finished(result):
                     key = (result.point, result.method, result.seed)
                     if key not in self._ended:

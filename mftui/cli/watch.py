@@ -193,7 +193,8 @@ def print_tables(live: LiveRun) -> None:
         console.print(note, soft_wrap=True)
     for line in verdict_lines(verdicts(live.experiment, live.results)):
         console.print(line, soft_wrap=not sys.stdout.isatty())  # on a terminal broken between words
-    first_seed = [matrix for _, matrix in sorted(live.recovered.items()) if matrix.seed == min(live.recovered)[1]]
+    recovered = [matrix for _, matrix in sorted(live.recovered.items())]
+    first_seed = [matrix for matrix in recovered if matrix.seed == recovered[0].seed]
     for matrix in first_seed[:1]:
         console.print(observed_table(matrix.observed))
     for matrix in first_seed:

@@ -110,16 +110,17 @@ class Contents:
                 yield f"{event['point']:04d}-{event['seed']}", arrays
 
     def recovered(self) -> list[Recovered]:
-        """Small ratings matrices as gradient descent filled them in, by sweep point and seed."""
+        """Small ratings matrices as they were filled in, by sweep point, method and seed."""
         found = {}
         for event in self.events:
             if event.get("event") == "recovered":
                 with suppress(KeyError, TypeError, ValueError):
-                    point, seed = int(event["point"]), int(event["seed"])
+                    point, seed, method = int(event["point"]), int(event["seed"]), event.get("method", "gd")
                     observed = [[None if value is None else float(value) for value in row] for row in event["observed"]]
                     matrix = [[float(value) for value in row] for row in event["recovered"]]
                     if [len(row) for row in matrix] == [len(row) for row in observed] and matrix:
-                        found[point, seed] = Recovered(point, seed, observed, matrix)
+                        key = point, METHODS.index(method), seed
+                        found[key] = Recovered(point, seed, observed, matrix, method)
         return [found[key] for key in sorted(found) if key[0] < len(self.experiment.points)]
 
     def gaps(self) -> list[str]:
@@ -182,7 +183,8 @@ def _check(trial: TrialResult, points: int) -> None:
     METHODS.index(trial.method)
     _whole(trial.seed)
     losses = (trial.generalization_loss, trial.training_loss, trial.held_out_rmse)
-    _numbers([each for each in (*losses, trial.theory_error, trial.trajectory_error) if each is not None])
+    errors = (trial.theory_error, trial.trajectory_error, trial.distance_to_truth)
+    _numbers([each for each in (*losses, *errors, trial.nuclear_norm, trial.effective_rank) if each is not None])
     _texts(trial.outcome, trial.message)
     if trial.laws is not None:
         estimates = [of(trial.laws) for of in QUANTITIES.values()]

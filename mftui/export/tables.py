@@ -119,6 +119,9 @@ _OF_TRIAL: Mapping[str, tuple[Kind, Callable[[TrialResult], Any]]] = {
     "held_out_rmse": ("float", lambda trial: trial.held_out_rmse),
     "theory_error": ("float", lambda trial: trial.theory_error),
     "trajectory_error": ("float", lambda trial: trial.trajectory_error),
+    "nuclear_norm": ("float", lambda trial: trial.nuclear_norm),
+    "effective_rank": ("float", lambda trial: trial.effective_rank),
+    "distance_to_truth": ("float", lambda trial: trial.distance_to_truth),
     "message": ("str", lambda trial: trial.message),
 }
 _OF_GUESSES: Mapping[str, tuple[Kind, Callable[[GuessRecord], Any]]] = {

@@ -16,7 +16,7 @@ from engine.runs.directory import RunDirectory
 from engine.spec.experiment import Experiment
 from engine.spec.settings import METHODS, Method
 from mftui.export.contents import Contents
-from mftui.figures.definition import OF_LAST_ROW, OF_LAWS
+from mftui.figures.definition import OF_LAST_ROW, OF_LAWS, OF_ONE_MATRIX, OF_SOLUTION
 
 Floats = NDArray[np.float64]
 Quartiles = tuple[tuple[float, float, float], int]
@@ -137,13 +137,13 @@ class Quantity:
     label: str
     of: Callable[[RunData, TrialResult], float | None]
     scale: Literal["linear", "log"] = "linear"
-    only: Method | None = None
-    """the method that has it; None: all of them"""
+    only: tuple[Method, ...] = METHODS
+    """the methods that have it"""
     of_truth: Callable[[Floats], float] | None = None
     """of singular values of W*, where it is something that W* has as well"""
 
     def methods(self, offered: Sequence[Method]) -> tuple[Method, ...]:
-        return tuple(method for method in METHODS if method in offered and self.only in (None, method))
+        return tuple(method for method in METHODS if method in offered and method in self.only)
 
     def quartiles(self, run: RunData, point: int, method: Method) -> Quartiles:
         """Over the data sets."""
@@ -169,7 +169,15 @@ def quantity_of(name: str) -> Quantity:
 
 
 def _last(name: str) -> Callable[[RunData, TrialResult], float | None]:
-    return lambda run, trial: run.last_rows.get((trial.point, trial.seed), {}).get(name)
+    """Of gradient descent's last log point; of the minimum nuclear norm, what its result tells."""
+
+    def value(run: RunData, trial: TrialResult) -> float | None:
+        if trial.method == "gd":
+            return run.last_rows.get((trial.point, trial.seed), {}).get(name)
+        found: float | None = getattr(trial, name)
+        return found
+
+    return value
 
 
 def _law(name: str) -> Callable[[RunData, TrialResult], float | None]:
@@ -185,7 +193,7 @@ def _acceptance(_: RunData, trial: TrialResult) -> float | None:
 
 
 def _mean_squared_error(run: RunData, trial: TrialResult) -> float | None:
-    distance = run.last_rows.get((trial.point, trial.seed), {}).get("distance_to_truth")
+    distance = _last("distance_to_truth")(run, trial)
     problem = run.experiment.points[trial.point].problem
     return None if distance is None else distance**2 / (problem.rows * problem.columns)
 
@@ -207,19 +215,23 @@ _QUANTITIES = {
     "generalization_loss": Quantity("generalization loss L_gen", lambda _, trial: trial.generalization_loss, "log"),
     "training_loss": Quantity("training loss L_train", lambda _, trial: trial.training_loss, "log"),
     "held_out_rmse": Quantity("held-out RMSE (units of the ratings)", lambda _, trial: trial.held_out_rmse),
-    "log10_acceptance": Quantity("log10 P(L_train < ε_train)", _acceptance, only="gnc"),
-    "steps": Quantity("steps of gradient descent", _last("steps"), "log", only="gd"),
-    "mean_squared_error": Quantity("mean squared error of the entries", _mean_squared_error, "log", only="gd"),
+    "log10_acceptance": Quantity("log10 P(L_train < ε_train)", _acceptance, only=("gnc",)),
+    "steps": Quantity("steps of gradient descent", _last("steps"), "log", only=("gd",)),
+    "mean_squared_error": Quantity("mean squared error of the entries", _mean_squared_error, "log", OF_ONE_MATRIX),
     "nuclear_norm": Quantity(
-        "nuclear norm of W", _last("nuclear_norm"), only="gd", of_truth=lambda values: values.sum()
+        "nuclear norm of W", _last("nuclear_norm"), only=OF_ONE_MATRIX, of_truth=lambda values: values.sum()
     ),
-    "effective_rank": Quantity("effective rank of W", _last("effective_rank"), only="gd", of_truth=_effective_rank),
+    "effective_rank": Quantity(
+        "effective rank of W", _last("effective_rank"), only=OF_ONE_MATRIX, of_truth=_effective_rank
+    ),
+    "distance_to_truth": Quantity("distance to truth", _last("distance_to_truth"), only=OF_ONE_MATRIX),
     **{
-        name: Quantity(_LAWS[name], _law(name), "linear" if name == "log_ratio" else "log", "prior") for name in OF_LAWS
+        name: Quantity(_LAWS[name], _law(name), "linear" if name == "log_ratio" else "log", ("prior",))
+        for name in OF_LAWS
     },
     **{
-        name: Quantity(name.replace("_", " "), _last(name), only="gd")
+        name: Quantity(name.replace("_", " "), _last(name), only=("gd",))
         for name in OF_LAST_ROW
-        if name not in ("steps", "mean_squared_error", "nuclear_norm", "effective_rank")
+        if name != "steps" and name not in OF_SOLUTION
     },
 }

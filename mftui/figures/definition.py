@@ -37,6 +37,8 @@ runs      tables of
             set      overrides as of `mftui run --set`, optional
             label    what the run is called in the legend, optional; else its value of `second`, or the preset's name
             at       its place on `second`, optional where `second` is a field that is the same at all sweep points
+            across   lines: true for a run that has no place on `second`, such as a rival that knows nothing of it: its
+                     median at its first sweep point is a dashed line across, a line a method
 quantity  what is on the y axis (heatmap: the colour) of sweep, lines, heatmap; generalization_loss unless given:
             generalization_loss, training_loss
             held_out_rmse           ratings: root of the generalization loss
@@ -44,10 +46,11 @@ quantity  what is on the y axis (heatmap: the colour) of sweep, lines, heatmap; 
             excess_kurtosis, kolmogorov, row_dependence, column_dependence, log_ratio, far_from_rank_one
                                     Prior: `engine.analysis.laws`, where gnc.measure_laws asks for it
             steps                   GD: of the last log point
-            mean_squared_error      GD: ‖W − W*‖_F² over the number of entries, at the last log point
-            nuclear_norm, effective_rank, numerical_rank, stable_rank, frobenius_norm, schatten_norm, balancedness_gap,
-            distance_to_truth       GD: `engine.descent.diagnostics` at the last log point; nuclear norm and effective
-                                    rank come with those of W*, dashed
+            mean_squared_error      ‖W − W*‖_F² / entries: GD at the last log point, minimum nuclear norm
+            nuclear_norm, effective_rank, distance_to_truth
+                                    of the same; nuclear norm and effective rank come with those of W*, dashed
+            numerical_rank, stable_rank, frobenius_norm, schatten_norm, balancedness_gap
+                                    GD: `engine.descent.diagnostics` at the last log point
 second    lines and heatmap: the field that tells the runs of the panel apart, such as gnc.eps_train; any other text
           names the axis, and then each run needs `at`
 method    lines, heatmap: gd, prior, gnc or nuclear; by default the one that has the quantity, if only one has, else gnc
@@ -93,6 +96,10 @@ OF_LAST_ROW = (
     "distance_to_truth",
 )
 """quantities that gradient descent's last log point has"""
+OF_SOLUTION = ("mean_squared_error", "nuclear_norm", "effective_rank", "distance_to_truth")
+"""those of them that the minimum nuclear norm's matrix has, too"""
+OF_ONE_MATRIX: tuple[Method, ...] = ("gd", "nuclear")
+"""the methods that end at one matrix"""
 QUANTITIES = OF_TRIALS + OF_LAWS + OF_LAST_ROW
 
 
@@ -106,6 +113,8 @@ class PanelRun:
     label: str = ""
     at: float | str | None = None
     """its place on the panel's second axis; None: what its settings say"""
+    across: bool = False
+    """whether it has no such place: drawn as a line across"""
 
 
 @dataclass(frozen=True)
@@ -210,11 +219,11 @@ class _Reader:
             self._idle(key, panel, "method", kind in OVER_SECOND, kind)
         if kind in OVER_SECOND and not second:
             self._complain(f"{key}.second", "the field that tells the runs apart", panel.get("second"))
-        if method not in (None, "gd") and quantity in OF_LAST_ROW:
-            self._complain(f"{key}.method", f"gd, or nothing: only gradient descent has {quantity}", method)
+        if quantity in OF_LAST_ROW and method not in (None, *(OF_ONE_MATRIX if quantity in OF_SOLUTION else ("gd",))):
+            self._complain(f"{key}.method", f"a method that has {quantity}, or nothing", method)
         return Panel(
             kind=kind if kind in KINDS else "sweep",
-            runs=self._runs(f"{key}.runs", panel.get("runs"), second),
+            runs=self._runs(f"{key}.runs", panel, second),
             title=self._text(f"{key}.title", panel.get("title", "")),
             quantity=quantity if quantity in QUANTITIES else "generalization_loss",
             second=second,
@@ -222,15 +231,23 @@ class _Reader:
             quick=self._overrides(f"{key}.quick", panel.get("quick", [])),
         )
 
-    def _runs(self, key: str, runs: object, second: str) -> tuple[PanelRun, ...]:
+    def _runs(self, key: str, panel: Mapping[str, Any], second: str) -> tuple[PanelRun, ...]:
+        runs = panel.get("runs")
         if not isinstance(runs, list) or not runs or not all(isinstance(run, dict) for run in runs):
             self._complain(key, 'a list of tables such as {preset = "width-linear"}', runs)
             return ()
-        return tuple(self._run(f"{key}[{index}]", run, second) for index, run in enumerate(runs))
+        found = tuple(self._run(f"{key}[{index}]", run, second) for index, run in enumerate(runs))
+        if any(run.across for run in found) and panel.get("kind") != "lines":
+            self._complain(key, "no run with `across`, but in a panel of kind lines", panel.get("kind"))
+        if all(run.across for run in found):
+            self._complain(key, "a run without `across`", runs)
+        return found
 
     def _run(self, key: str, run: Mapping[str, Any], second: str) -> PanelRun:
-        self._known(f"{key}.", run, ("preset", "set", "label", "at"))
-        preset, at = run.get("preset"), run.get("at")
+        self._known(f"{key}.", run, ("preset", "set", "label", "at", "across"))
+        preset, at, across = run.get("preset"), run.get("at"), run.get("across", False)
+        if not isinstance(across, bool):
+            self._complain(f"{key}.across", "true or false", across)
         if not isinstance(preset, str) or not preset:
             self._complain(f"{key}.preset", "a preset's name or path", preset)
             preset = ""
@@ -242,13 +259,14 @@ class _Reader:
             self._complain(f"{key}.at", "a number or text", at)
         elif at is not None and not second:
             self._complain(f"{key}.at", "nothing: the panel has no `second`", at)
-        elif at is None and second and "." not in second:
+        elif at is None and second and "." not in second and not across:
             self._complain(f"{key}.at", f"a number or text: {second!r} is no field", at)
         return PanelRun(
             preset=preset,
             overrides=self._overrides(f"{key}.set", run.get("set", [])),
             label=self._text(f"{key}.label", run.get("label", "")),
             at=at,
+            across=across is True,
         )
 
     def _overrides(self, key: str, given: object) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from engine.results import summarize
 from engine.spec.settings import METHOD_LABELS, METHODS, Method
 from mftui.figures.chart import Chart, Floats, Heat, Series, Stroke, from_left_to_right
 from mftui.figures.data import Quantity, RunData, quantity_of
-from mftui.figures.definition import Panel
+from mftui.figures.definition import Panel, PanelRun
 from mftui.figures.labels import data_sets, field_name, name_of_run, point_name
 from mftui.views.roles import series as series_role
 from mftui.views.sweep_view import placed, value_text
@@ -27,8 +28,10 @@ def sweep(panel: Panel, title: str, runs: Sequence[RunData]) -> Chart:
     for index, (declared, run) in enumerate(zip(panel.runs, runs, strict=True)):
         x = np.array([place_of[repr(value)] for value in run.experiment.values])
         for method in quantity.methods(run.experiment.methods):
-            name = METHOD_LABELS[method] if len(runs) == 1 else _of_several(quantity, method, name_of_run(declared))
-            role, shape = (method, METHODS.index(method)) if len(runs) == 1 else (series_role(len(series)), len(series))
+            name, role, shape = METHOD_LABELS[method], str(method), METHODS.index(method)
+            if len(runs) > 1:
+                name = _of_several(quantity, run, method, name_of_run(declared))
+                role, shape = series_role(len(series)), len(series)
             stroke: Stroke = "solid" if numeric else "none"
             series.append(_quartiles(quantity, run, method, x, name, role, shape, stroke))
         series += _true_values(quantity, run, x, index)
@@ -50,6 +53,8 @@ def sweep(panel: Panel, title: str, runs: Sequence[RunData]) -> Chart:
 def lines(panel: Panel, title: str, runs: Sequence[RunData]) -> Chart:
     """The quantity over the second field, in which the runs differ: a line a value of the swept one."""
     quantity = quantity_of(panel.quantity)
+    rival_panel, rivals = _parted(panel, runs, across=True)
+    panel, runs = _parted(panel, runs, across=False)
     method = _method(panel, runs[0])
     at = _places_of_runs(panel, runs)
     x, scale, numeric = placed(at)
@@ -72,6 +77,8 @@ def lines(panel: Panel, title: str, runs: Sequence[RunData]) -> Chart:
                 shape=index,
             )
         )
+    for declared, run in zip(rival_panel.runs, rivals, strict=True):
+        series += _across(quantity, declared, run, x)
     if (truth := quantity.true_value(runs[0], 0)) is not None:
         series.append(Series("truth", "label", x, np.full(len(x), truth), stroke="dashed"))
     return Chart(
@@ -84,7 +91,7 @@ def lines(panel: Panel, title: str, runs: Sequence[RunData]) -> Chart:
         y_scale=quantity.scale,
         x_ticks=tuple(zip(x.tolist(), map(value_text, at), strict=True)),
         bars=_bars(runs),
-        notes=_remarks(panel, runs, (method,)),
+        notes=(*_remarks(panel, runs, (method,)), *_remarks(rival_panel, rivals)),
     )
 
 
@@ -111,9 +118,26 @@ def heatmap(panel: Panel, title: str, runs: Sequence[RunData]) -> Chart:
     )
 
 
-def _of_several(quantity: Quantity, method: Method, name: str) -> str:
+def _of_several(quantity: Quantity, run: RunData, method: Method, name: str) -> str:
     """A series of one of several runs; the method where there may be others."""
-    return name if quantity.only else f"{METHOD_LABELS[method]}, {name}"
+    others = quantity.only == METHODS or len(quantity.methods(run.experiment.methods)) > 1
+    return f"{METHOD_LABELS[method]}, {name}" if others else name
+
+
+def _parted(panel: Panel, runs: Sequence[RunData], *, across: bool) -> tuple[Panel, Sequence[RunData]]:
+    """The panel with those of its runs that are lines across, or with the others; and these runs."""
+    kept = [(declared, run) for declared, run in zip(panel.runs, runs, strict=True) if declared.across is across]
+    return replace(panel, runs=tuple(declared for declared, _ in kept)), [run for _, run in kept]
+
+
+def _across(quantity: Quantity, declared: PanelRun, run: RunData, x: Floats) -> list[Series]:
+    """What does not depend on the second field, by method: the median at the first sweep point."""
+    found = []
+    for method in quantity.methods(run.experiment.methods):
+        (_, median, _), _ = quantity.quartiles(run, 0, method)
+        name = declared.label or METHOD_LABELS[method]
+        found.append(Series(name, method, x, np.full(len(x), median), stroke="dashed"))
+    return found
 
 
 def _quartiles(
