@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import shutil
 import signal
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from mftui.figures.charts import charts_of_run, plot_of_run
 from mftui.figures.collect import Needed, Wishes
 from mftui.figures.data import RunData, quantity_of
 from mftui.figures.definition import Definition, Panel, PanelRun, read, shipped_figures
-from mftui.figures.files import Made, trials_csv
+from mftui.figures.files import Made, document, metadata, trials_csv
 from mftui.figures.terminal import as_text
 from mftui.formatting import format_loss
 from mftui.live import LiveRun
@@ -274,10 +275,41 @@ def test_a_trial_is_written_once_though_panels_show_different_data_sets_of_its_r
     parts = []
     for seeds, methods in ((1, ("gd", "gnc")), (3, ("gd",))):
         wanted = replace(sweep_run.experiment, seeds=seeds, methods=methods)
-        parts.append((Needed(panel, one, wanted), RunData.read(sweep_run, wanted)))
+        parts.append((Needed(panel, one, wanted, ()), RunData.read(sweep_run, wanted)))
     made = Made(Definition("figure", "A figure", (panel,)), parts, [])
     lines = trials_csv(made).splitlines()[1:]
     assert len(lines) == len(set(lines)) == 3 * (3 + 1)
+
+
+def test_a_column_that_only_some_runs_have_is_empty_in_the_lines_of_the_others(
+    sweep_run: RunDirectory, tmp_path: Path
+) -> None:
+    measured = computed(make_run(tmp_path / "laws", "seeds=1", "gnc.measure_laws=true", "methods=['prior']"))
+    panel = panel_of("sweep", PanelRun("tiny"), PanelRun("tiny", ("gnc.measure_laws=true",)))
+    parts = [
+        (Needed(panel, declared, run.experiment, declared.overrides), RunData.read(run))
+        for declared, run in zip(panel.runs, (sweep_run, measured), strict=True)
+    ]
+    rows = list(csv.DictReader(trials_csv(Made(Definition("figure", "A figure", (panel,)), parts, [])).splitlines()))
+    assert {row["run"] for row in rows if row["excess_kurtosis"]} == {"laws"}
+    assert None not in {key for row in rows for key in row}, "no line is longer than the heading"
+    assert {row["message"] for row in rows} == {""}
+
+
+def test_what_a_run_differs_from_its_preset_by_is_told_as_a_command_that_a_shell_understands(
+    sweep_run: RunDirectory,
+) -> None:
+    panel = panel_of("sweep", PanelRun("quick-start", ("methods=['gd']",)))
+    figure = Definition("figure", "A figure", (panel,))
+    (found,) = collect.needed(figure, Wishes(seeds=1, quick=True, overrides=("gd.steps=60",)))
+    made = Made(figure, [(found, RunData.read(sweep_run))], [])
+    mftui, run, name, *settings = shlex.split(metadata(made)["Runs"])
+    assert (mftui, run, name) == ("mftui", "run", "quick-start")
+    overrides = [each.removeprefix("--set=") for each in settings]
+    again = preset.load(name, overrides)
+    assert again == found.experiment
+    assert (again.seeds, again.methods, again.points[0].gd.steps) == (1, ("gd",), 60)
+    assert document(made)["runs"][0]["overrides"] == overrides == list(found.overrides)
 
 
 def test_courses_and_alignment_come_from_what_was_logged(tmp_path: Path) -> None:

@@ -47,26 +47,31 @@ class Needed:
     panel: Panel
     run: PanelRun
     experiment: Experiment
+    overrides: tuple[str, ...]
+    """all that it differs from its preset by, also what the command line asks for"""
 
 
 def needed(figure: Definition, wishes: Wishes) -> list[Needed]:
     """All runs of a figure, in its order; panels may share some. Raises `PresetError`."""
-    return [
-        Needed(panel, run, _experiment(figure, panel, run, wishes)) for panel in figure.panels for run in panel.runs
-    ]
+    found = []
+    for panel in figure.panels:
+        for run in panel.runs:
+            overrides = _overrides(figure, panel, run, wishes)
+            found.append(Needed(panel, run, load(run.preset, overrides), tuple(overrides)))
+    return found
 
 
-def _experiment(figure: Definition, panel: Panel, run: PanelRun, wishes: Wishes) -> Experiment:
+def _overrides(figure: Definition, panel: Panel, run: PanelRun, wishes: Wishes) -> list[str]:
     last = list(wishes.overrides)
     if wishes.seeds is not None:
         last.append(f"seeds={wishes.seeds}")
     if not wishes.quick:
-        return load(run.preset, [*run.overrides, *last])
+        return [*run.overrides, *last]
     own = [*figure.quick, *panel.quick]
     full = load(run.preset, run.overrides)
     chosen = {override.partition("=")[0].strip() for override in (*own, *last)}
     shorter = _shorter(full, run.overrides, cut=not {full.over, "sweep.values"} & chosen)
-    return load(run.preset, [*shorter, *own, *last])
+    return [*shorter, *own, *last]
 
 
 def _shorter(full: Experiment, overrides: Sequence[str], *, cut: bool) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -122,7 +123,7 @@ def versions(made: Made) -> dict[str, str]:
 def metadata(made: Made) -> dict[str, str]:
     """Settings and versions for the drawings themselves."""
     commands = [
-        " ".join(["mftui run", needed.run.preset, *(f"--set '{each}'" for each in needed.run.overrides)])
+        shlex.join(["mftui", "run", needed.run.preset, *(f"--set={each}" for each in needed.overrides)])
         for needed, _ in made.parts
     ]
     seeds = sorted({run.experiment.seeds for _, run in made.parts})
@@ -187,7 +188,7 @@ def _run(needed: Needed, run: RunData) -> dict[str, Any]:
     return {
         "run": run.run.name,
         "preset": needed.run.preset,
-        "overrides": list(needed.run.overrides),
+        "overrides": list(needed.overrides),
         "settings": dump(needed.experiment),
         "methods": list(experiment.methods),
         "over": experiment.over,
@@ -234,20 +235,23 @@ def series_csv(made: Made) -> str:
 
 
 def trials_csv(made: Made) -> str:
-    """A line a trial of each run, once: panels may show different methods and data sets of a run."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    headed = False
+    """A line a trial of each run, once: panels may show different methods and data sets of a run.
+
+    A column for each that any run has; empty where a run has none.
+    """
     written: set[tuple[Path, int, str, int]] = set()
+    rows: list[dict[str, Any]] = []
     for _, run in made.runs:
         trials = {(run.run.path, each.point, each.method, each.seed): each for each in run.trials}
         columns = results_of(run.experiment, [each for key, each in trials.items() if key not in written])
         written |= trials.keys()
-        if not headed:
-            writer.writerow(["run", *columns])
-            headed = True
-        for cells in zip(*(column.cells() for column in columns.values()), strict=True):
-            writer.writerow([run.run.name, *("" if cell is None else cell for cell in cells)])
+        lines = zip(*(column.cells() for column in columns.values()), strict=True)
+        rows += [{"run": run.run.name, **dict(zip(columns, cells, strict=True))} for cells in lines]
+    text = io.StringIO()
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 
