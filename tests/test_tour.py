@@ -101,6 +101,13 @@ def test_a_preset_of_the_paper_is_explained_by_the_page_on_its_subject(preset: s
     assert page.number == number
 
 
+@pytest.mark.parametrize("preset", shipped())
+def test_every_shipped_preset_has_a_page_with_a_formula(preset: str) -> None:
+    page = page_of(preset)
+    assert page is not None
+    assert "formula" in {block.kind for block in page.blocks}
+
+
 def test_a_preset_of_ones_own_has_no_page() -> None:
     assert page_of("mine") is None
 
