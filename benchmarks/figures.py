@@ -1,7 +1,8 @@
-"""What the paper's Figures 1 and 2 cost here, and what the published procedure would.
+"""What the paper's figures cost here, and what the published procedure would.
 
-    python benchmarks/figures.py [--only width-tanh] [--quick] [--json]
+    python benchmarks/figures.py [--only width-tanh depth-tanh] [--quick] [--json]
 
+Every preset of its Figures 1 to 11, a panel each; those of the momentum figures as published are Figures 1 and 2 again.
 Ours: a preset with all its 8 data sets, run as `mftui run` does on all cores, with a home of its own, from the start of
 its worker to its end (loading torch, about 2 s, is in it). Wanted: a width figure within 60 s, a depth figure within
 180 s on 2 cores.
@@ -14,10 +15,14 @@ under 5 %. "worst set ±" is the largest s_i/mean_i. Trials that are not reliabl
 
 Published: literal guessing, 10⁸ guesses × 8 data sets × 6 widths, or 10⁹ × 8 × 9 depths, with randn and bmm in batches
 as the published code has it but on this CPU with all cores, and gradient descent by autograd, a data set at a time. A
-slice of each is timed at every sweep point (10⁶ guesses, 300 steps) and multiplied up: hours, estimated, not run.
+slice of each is timed at every sweep point (10⁶ guesses, 300 steps) and multiplied up: hours, estimated, not run. For
+Figures 1 and 2 only: the guesses of the others cost the same.
 
-Medians and quartiles over the data sets are those that README tells. `--quick` takes 3 data sets of the first preset
-and fewer guesses: its seconds and errors are not those of a figure, and have no target.
+Of the two presets that README quotes there are also medians and quartiles over the data sets of the loss; and of Guess
+& Check how many guesses go to one that fits, how many draws there were, those of the pilot with them, and how many
+independent guesses that fit they are worth: medians over the data sets, with the least and the largest. `--quick` takes
+3 data sets of these two, of the depths 2 and 10, and fewer guesses: its seconds and errors are not those of a figure,
+and have no target.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +45,19 @@ from engine.spec.preset import load
 from engine.spec.settings import METHOD_LABELS, Method
 from mftui.benchmark import Row
 
-PRESETS = ("width-linear", "width-tanh", "width-leaky-relu", "depth-linear", "depth-tanh", "depth-leaky-relu")
+ACTIVATIONS = ("linear", "tanh", "leaky-relu")
+VARIANTS = {
+    "width": ("", "-momentum", "-rank-2", "-uniform", "-completion"),
+    "depth": ("", "-momentum", "-rank-2", "-uniform", "-completion", "-unnormalized"),
+}
+PRESETS = tuple(
+    f"{axis}-{activation}{variant}"
+    for axis, variants in VARIANTS.items()
+    for variant in variants
+    for activation in ACTIVATIONS
+)
+FIRST = tuple(f"{axis}-{activation}" for axis in VARIANTS for activation in ACTIVATIONS)
+"""those of Figures 1 and 2"""
 WANTED_SECONDS = {"width": 60, "depth": 180}
 PUBLISHED_GUESSES = {"width": 10**8, "depth": 10**9}
 SLICE_GUESSES, BATCH = 1_000_000, 100_000
@@ -49,7 +66,8 @@ RESAMPLES = 20_000
 MOST_ERROR = 0.05
 QUICK_SEEDS, QUICK = 3, 10
 """data sets; times fewer guesses in a slice"""
-IN_README = ("width-linear", "depth-linear")
+IN_README: Mapping[str, list[str]] = {"width-linear": [], "depth-linear": ["model.depth=[2,10]"]}
+"""presets that README quotes, and what of them --quick takes"""
 
 
 @dataclass(frozen=True)
@@ -87,11 +105,14 @@ def ours(experiment: Experiment) -> Ours:
         losses = [t.guesses.generalization_loss for t in guessed if t.point == point and t.guesses]
         means = np.array([loss.mean for loss in losses if loss])
         errors = np.array([loss.standard_error for loss in losses if loss])
+        if not len(means):
+            of_medians.append(math.inf)
+            continue
         medians = np.median(generator.normal(means, errors, (RESAMPLES, len(means))), axis=1)
         of_medians.append(float(medians.std() / np.median(means)))
         of_sets.append(float((errors / means).max()))
     unreliable = sum(t.outcome != "finished" or not (t.guesses and t.guesses.reliable) for t in guessed)
-    return Ours(seconds, max(of_medians), max(of_sets), unreliable, list(live.results))
+    return Ours(seconds, max(of_medians), max(of_sets, default=math.inf), unreliable, list(live.results))
 
 
 def published(experiment: Experiment, fewer: int) -> tuple[float, float]:
@@ -137,9 +158,8 @@ def published(experiment: Experiment, fewer: int) -> tuple[float, float]:
 
 
 def rows(given: argparse.Namespace) -> Iterator[Row]:
-    names = [given.only] if given.only else PRESETS[:1] if given.quick else PRESETS
-    for name in names:
-        experiment = load(name, [f"seeds={QUICK_SEEDS}"] if given.quick else [])
+    for name in given.only or (IN_README if given.quick else PRESETS):
+        experiment = load(name, [f"seeds={QUICK_SEEDS}", *IN_README.get(name, [])] if given.quick else [])
         yield from figure(experiment, quick=given.quick)
 
 
@@ -164,6 +184,9 @@ def figure(experiment: Experiment, *, quick: bool) -> Iterator[Row]:
     )
     if name in IN_README:
         yield from medians(experiment, found.trials)
+        yield from guesses(experiment, found.trials)
+    if name not in FIRST:
+        return
     for what, hours in zip(("guessing", "descent"), published(experiment, QUICK if quick else 1), strict=True):
         note = f"{hours:,.1f} h, estimated from a slice of each sweep point"
         yield Row(
@@ -183,7 +206,22 @@ def medians(experiment: Experiment, trials: list[TrialResult]) -> Iterator[Row]:
             yield Row(what, middle, "", low, high, on=f"{len(losses)} data sets")
 
 
+def guesses(experiment: Experiment, trials: list[TrialResult]) -> Iterator[Row]:
+    """How rare a fit is, and what was drawn to sample it."""
+    for point in range(len(experiment.points)):
+        of_point = [each.guesses for each in trials if (each.point, each.method) == (point, "gnc")]
+        records = [each for each in of_point if each is not None and each.log10_acceptance.value is not None]
+        where, on = f"{experiment.name}, {experiment.label(point)}", f"{len(records)} data sets"
+        if not records:
+            yield Row(f"{where}: guesses per hit", None, note="no guess fits")
+            continue
+        per_hit = [10 ** -(each.log10_acceptance.value or 0.0) for each in records]
+        yield Row.of(f"{where}: guesses per hit", per_hit, "", on=on)
+        yield Row.of(f"{where}: draws of guesses", [each.draws for each in records], "", on=on)
+        yield Row.of(f"{where}: effective samples", [each.effective_sample_size for each in records], "", on=on)
+
+
 if __name__ == "__main__":
     parser = arguments_of(__doc__)
-    parser.add_argument("--only", metavar="NAME", choices=PRESETS, help="one preset")
+    parser.add_argument("--only", metavar="NAME", nargs="+", choices=PRESETS, help="these presets")
     run(parser, rows)
