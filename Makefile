@@ -14,12 +14,12 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov --cov-report=term:skip-covered -q -n 3 --dist loadscope
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -q -n 3 --dist loadscope --no-loadscope-reorder
 
 quick: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -x -m "not slow" -n auto --dist loadscope
+	$(BIN)/pytest -q -x -m "not slow" -n auto --dist loadscope --no-loadscope-reorder
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

@@ -109,10 +109,7 @@ class Terminal:
         return self.text
 
     def wait_for(self, text: str) -> None:
-        try:
-            wait_until(lambda: text in self.read(), repr(text))
-        except AssertionError as error:
-            raise AssertionError(f"{error} on a terminal that shows {self.text[-2000:]!r}") from None
+        wait_until(lambda: text in self.read(), repr(text), lambda: f"the terminal shows {self.text[-2000:]!r}")
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())

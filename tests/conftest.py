@@ -10,6 +10,14 @@ from coverage import Coverage
 from tests.commands import mftui, no_worker_is_left  # noqa: F401 (fixtures)
 
 _TRACED: set[str] = set()
+LONGEST = ("terminal", "cluster", "queue", "harm", "docs", "figures", "explorer", "tour", "control", "run", "packaging")
+"""modules that take long, the longest first: begun last, one of them would leave the other processes with nothing to do"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long modules first."""
+    rank = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,6 +25,10 @@ from tests.runs import make_run, results_of, tables_of
 for module in ("engine.runs.run", "engine.runs.directory", "engine.runs.environment"):
     import_module(module)  # once, rather than in each fork
 lane.CHECKPOINT_SECONDS = 0.02
+MOST_KILLS = 200
+"""of one run"""
+LONGER = 1.02
+"""the mean life of a worker over that of the one before"""
 
 DESCENTS = [
     ["gd.optimizer='gradient_descent'"],
@@ -63,12 +67,12 @@ def lead_in_fork(run: RunDirectory) -> int:
 def kill_again_and_again(run: RunDirectory, rng: random.Random, mean_seconds: float) -> int:
     """Workers, one after the other, each killed after a random time, until one comes to the end; how many died.
 
-    Raises AssertionError if what a killed worker had stored is not there afterwards.
+    Each may live a little longer in the mean than the one before, so that there is an end on a machine that has become
+    slower. Raises AssertionError if what a killed worker had stored is not there afterwards, or there is no end.
     """
-    kills = 0
-    while True:
+    for kills in range(MOST_KILLS):
         pid = lead_in_fork(run)
-        deadline = time.monotonic() + rng.expovariate(1 / mean_seconds)
+        deadline = time.monotonic() + rng.expovariate(1 / (mean_seconds * LONGER**kills))
         while time.monotonic() < deadline:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
@@ -78,8 +82,8 @@ def kill_again_and_again(run: RunDirectory, rng: random.Random, mean_seconds: fl
         seen = {path: path.stat().st_size for path in run.path.glob("*.rec")}
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        kills += 1
         assert all(path.stat().st_size >= size for path, size in seen.items())
+    raise AssertionError(f"{MOST_KILLS} workers were killed, and none came to the end")
 
 
 def remarks(run: RunDirectory) -> list[str]:

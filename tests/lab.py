@@ -22,6 +22,7 @@ from mftui.app import Explorer
 from mftui.screens.base import LabScreen
 from mftui.screens.lists import ListScreen
 from mftui.session import Session
+from tests.pictures import text_on
 from tests.runs import CEILING_SECONDS, make_run
 
 S = TypeVar("S", bound=LabScreen)
@@ -66,10 +67,10 @@ def explorer() -> Explorer:
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
-    """Look again and again; fails rather than hangs."""
+    """Look again and again; fails, with what is on the screen, rather than hangs."""
     deadline = time.monotonic() + CEILING_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"waited in vain for {what} on a screen that shows\n{text_on(pilot.app)}"
         await pilot.pause(0.02)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import groupby
+from typing import Any
 from xml.sax.saxutils import escape
 
 from rich.cells import cell_len
@@ -21,9 +22,14 @@ Look = tuple[str, str, str]
 """ink, ground, and what else: bold, italic, underline"""
 
 
-def cells(app: App[None]) -> list[list[Segment]]:
+def cells(app: App[Any]) -> list[list[Segment]]:
     """What is on the screen, line by line."""
     return [list(strip) for strip in app.screen._compositor.render_strips()]
+
+
+def text_on(app: App[Any]) -> str:
+    """What is on the screen, without its colours."""
+    return "\n".join("".join(segment.text for segment in line) for line in cells(app))
 
 
 def picture(app: App[None]) -> str:

@@ -66,11 +66,11 @@ def make_run(path: Path, *overrides: str, text: str = TINY, device: str = "cpu")
     return RunDirectory.create(preset.load(file, overrides), device, path)
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Poll until `condition` holds; fails naming `what` if it never does."""
+def wait_until(condition: Callable[[], object], what: str, seen: Callable[[], str] | None = None) -> None:
+    """Poll until `condition` holds; if it never does, fails naming `what`, and what is `seen` instead by then."""
     deadline = time.monotonic() + CEILING_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"waited in vain for {what}" + (f"; {seen()}" if seen else "")
         time.sleep(POLL_SECONDS)
 
 
@@ -81,7 +81,7 @@ def follow(live: LiveRun, condition: Callable[[LiveRun], object], what: str) -> 
         live.poll()
         return condition(live)
 
-    wait_until(holds, f"{what}; the run is {live.state}: {live.message}")
+    wait_until(holds, what, lambda: f"the run is {live.state}: {live.message}")
     return live
 
 

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.runs.catalog import runs_directory
+from engine.runs.control import ask
 from engine.runs.directory import RunDirectory
 from engine.spec import preset
 from engine.spec.settings import METHOD_LABELS
@@ -90,6 +91,20 @@ def test_no_hits_and_divergence_are_remarks_with_advice_not_numbers(mftui: Comma
 # --- stopping and going on -------------------------------------------------------------------------------------------
 
 
+def hold_after_a_trial() -> None:
+    """Pause the only run once it has a finished trial, so that it is at work however late what comes next is."""
+
+    def has_a_trial() -> bool:
+        runs = list(runs_directory().glob("*/events-run-*.jsonl"))
+        return any(
+            event["event"] == "trial" for run in runs for event in RunDirectory.open(run.parent).reader().events()
+        )
+
+    wait_until(has_a_trial, "a finished trial")
+    (run,) = runs_directory().iterdir()
+    ask(run, "pause")
+
+
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(mftui: Command, tmp_path: Path) -> None:
     file = tiny(tmp_path)
     slow = ["--set", "model.width=3", "--set", "gnc.draws=4_000_000"]
@@ -97,6 +112,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(mftui: Command, tmp
         [*CLI, "run", str(file), *slow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
+        hold_after_a_trial()
         first = process.stderr.readline()
         assert "seed 0" in first, first
         process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Runs as jobs of submitit's local executor: real jobs, real workers. SLURM itself: tests/slurm.sh."""
+"""Runs as jobs of submitit's local executor: real jobs, real workers. SLURM itself: tests/slurm/run.sh."""
 
 from __future__ import annotations
 
@@ -88,6 +88,16 @@ def _at_work(run: RunDirectory) -> bool:
     return any(event["event"] == "trial" for event in run.reader().events()) and run.worker() is not None
 
 
+def _hold(run: RunDirectory) -> int:
+    """The run's worker, once it has finished a trial; it is paused, so that it is at work however late a signal is."""
+    wait_until(lambda: _at_work(run), "a finished trial")
+    control.ask(run.path, "pause")
+    wait_until(lambda: catalog.state(run.path) == "paused", "the pause")
+    worker = run.worker()
+    assert worker is not None
+    return worker
+
+
 def _events(run: RunDirectory) -> list[str]:
     """What happened to the run as a whole."""
     kinds = {"queued", "started", "paused", "continued", "stopped", "finished", "failed"}
@@ -130,16 +140,16 @@ def test_a_preempted_job_is_put_in_line_again_and_ends_with_the_same_numbers(
 ) -> None:
     run = make_run(tmp_path / "job", *SLOW)
     job = _submit(run, jobs)
-    wait_until(lambda: _at_work(run), "a finished trial")
-    first = run.worker()
+    first = _hold(run)
     # to all processes of the job, as SLURM does, save submitit's own stand-in for it
     for number in [signal.SIGTERM, signal.SIGUSR2] if warned else [signal.SIGUSR2]:
         for process in _with_descendants(job)[1:]:
             os.kill(process, number)
-    wait_until(lambda: run.worker() not in (first, None), "another worker")
+    wait_until(lambda: run.worker() != first, "the end of the first worker")
     checkpoints = list(run.path.glob("checkpoint-*"))
     assert _end(run, job) == "finished"
-    assert _events(run) == ["queued", "started", "stopped", "queued", "started", "finished"]
+    held = ["paused", "continued"]  # a pause ends where a worker stops
+    assert _events(run) == ["queued", "started", *held, "stopped", "queued", "started", "finished"]
     assert checkpoints
     assert tables_of(run) == tables_of(slow)
     assert _without_names(run) == _without_names(slow)
@@ -148,7 +158,7 @@ def test_a_preempted_job_is_put_in_line_again_and_ends_with_the_same_numbers(
 def test_a_job_that_was_killed_is_gone_on_with_by_another(tmp_path: Path, jobs: list[int], slow: RunDirectory) -> None:
     run = make_run(tmp_path / "run", *SLOW)
     first = _submit(run, jobs)
-    wait_until(lambda: _at_work(run), "a finished trial")
+    _hold(run)
     for process in _with_descendants(first):
         os.kill(process, signal.SIGKILL)
     assert _end(run, first) == "interrupted"

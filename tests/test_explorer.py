@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -27,7 +25,7 @@ from mftui.terminal import Governor, rate_for
 from mftui.views.help_screen import HelpScreen
 from mftui.views.matrices import Matrices
 from mftui.views.singular_values import SingularValues
-from tests.lab import computed, no_worker
+from tests.lab import computed, no_worker, until
 from tests.runs import make_run
 
 pytestmark = pytest.mark.slow
@@ -64,16 +62,8 @@ def live_of(app: Explorer) -> LiveRun:
     return app.session.live
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """The store announces nothing, so look; fail rather than hang."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        await pilot.pause(0.02)
-
-
 async def until_state(pilot: Pilot[None], app: Explorer, *states: str) -> LiveRun:
-    await until(pilot, lambda: app.session.live is not None and app.session.live.state in states)
+    await until(pilot, lambda: app.session.live is not None and app.session.live.state in states, " or ".join(states))
     return live_of(app)
 
 
@@ -110,7 +100,7 @@ def test_the_screens_never_import_torch_or_plotext() -> None:
 async def test_a_run_that_cannot_start_is_said() -> None:
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
-        await until(pilot, lambda: app.error)
+        await until(pilot, lambda: app.error, "the error")
         assert explore(app)._status().message == "tiny: no worker in this test"
         assert explore(app)._status().state == "failed"
 
@@ -168,7 +158,7 @@ async def test_a_finished_run_is_looked_at_from_all_sides(size: tuple[int, int])
         assert isinstance(app.screen, HelpScreen)
         await pilot.press("escape")
         await pilot.press("q")
-        await until(pilot, lambda: not app.is_running)
+        await until(pilot, lambda: not app.is_running, "its end")
     assert app.farewell() == f"{live.run.name}: finished, in {live.run.path}"
 
 
@@ -226,18 +216,18 @@ async def test_pausing_stepping_slowing_and_a_killed_worker_show_as_states() -> 
     app = Explorer(parse(ENDLESS, "endless"), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
         live = await until_state(pilot, app, "running")
-        await until(pilot, lambda: "gd" in live.progress)
+        await until(pilot, lambda: "gd" in live.progress, "progress")
         await pilot.press("space")
-        await until(pilot, lambda: live.state == "paused")
+        await until(pilot, lambda: live.state == "paused", "the pause")
         curve = live.curves[0, 0]
         before = curve.steps[-1]
         await pilot.press("full_stop")
-        await until(pilot, lambda: curve.steps[-1] > before)
+        await until(pilot, lambda: curve.steps[-1] > before, "more steps")
         every = live.experiment.points[0].gd.log_every
         assert (curve.steps[-1] - before) % every == 0
         assert live.state == "paused"
         await pilot.press("space")
-        await until(pilot, lambda: live.state == "running")
+        await until(pilot, lambda: live.state == "running", "the end of the pause")
         await pilot.press("minus", "minus")
         assert explore(app)._rest == 2
         await pilot.press("plus")
@@ -245,17 +235,17 @@ async def test_pausing_stepping_slowing_and_a_killed_worker_show_as_states() -> 
         worker = live.run.worker()
         assert worker is not None
         os.kill(worker, signal.SIGKILL)
-        await until(pilot, lambda: explore(app)._status().state == "interrupted")
+        await until(pilot, lambda: explore(app)._status().state == "interrupted", "the interruption")
         assert str(live.run.log) in explore(app)._status().message
 
 
 async def test_quitting_while_the_worker_starts_leaves_no_worker_behind() -> None:
     app = Explorer(parse(ENDLESS, "endless"), "cpu")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.session.live is not None)
+        await until(pilot, lambda: app.session.live is not None, "the run")
         live = live_of(app)
         await pilot.press("q")
-        await until(pilot, lambda: not app.is_running)
+        await until(pilot, lambda: not app.is_running, "its end")
     assert live.wait(10.0)
     assert live.run.worker() is None
     live.poll()
@@ -267,14 +257,14 @@ async def test_a_detached_run_goes_on_and_can_be_watched_by_another_explorer() -
     async with app.run_test(size=(80, 24)) as pilot:
         live = await until_state(pilot, app, "running")
         await pilot.press("D")
-        await until(pilot, lambda: not app.is_running)
+        await until(pilot, lambda: not app.is_running, "its end")
     assert f"mftui attach {live.run.name}" in (app.farewell() or "")
     assert live.run.worker() is not None
     second = Explorer(tiny(), "cpu")
     async with second.run_test(size=(80, 24)) as pilot:
         await until_state(pilot, second, "finished")
         second.watch_run(live.run)
-        await until(pilot, lambda: live_of(second).run.path == live.run.path)
+        await until(pilot, lambda: live_of(second).run.path == live.run.path, "the same run")
         await until_state(pilot, second, "running")
         await pilot.press("s")
         await until_state(pilot, second, "stopped")

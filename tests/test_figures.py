@@ -18,6 +18,7 @@ import pytest
 
 from engine.analysis.theorems import measure
 from engine.runs.catalog import runs_directory, state
+from engine.runs.control import ask
 from engine.runs.directory import RunDirectory
 from engine.spec import preset
 from engine.spec.defects import PresetError
@@ -552,6 +553,7 @@ def test_control_c_stops_and_the_same_command_goes_on_with_the_same_run(tmp_path
     arguments = ("figure", tiny(tmp_path, text), "--device", "cpu")
     with terminal(*arguments, columns=100) as shell:
         wait_until(lambda: shell.read() and runs() and state(runs_directory() / runs()[0]) == "running", "the run")
+        ask(runs_directory() / runs()[0], "pause")  # at work still, however late the signal is
         shell.process.send_signal(signal.SIGINT)
         assert shell.end() == 130
         assert "the same command goes on with it" in shell.read()

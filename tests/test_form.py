@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.pilot import Pilot
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 
@@ -36,6 +34,7 @@ from mftui.views.fields.field import FIRST, all_sections, describe
 from mftui.views.fields.field_list import MORE, FieldList
 from mftui.views.fields.stepping import Scale
 from mftui.views.form import Form
+from tests.lab import until
 from tests.settings import point
 
 pytestmark = pytest.mark.slow
@@ -368,14 +367,6 @@ at_one_size = pytest.mark.parametrize("size", SIZES[:1], ids=str)
 """what has nothing to do with the room there is"""
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if condition():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("timed out")
-
-
 async def test_arrows_and_letters_move_and_step_and_shift_steps_a_decade(size: tuple[int, int]) -> None:
     app = Bench(single())
     async with app.run_test(size=size) as pilot:
@@ -460,12 +451,12 @@ async def test_what_is_wrong_is_said_while_typing_and_steps_stay_within_the_othe
         app.form.focus_first()
         app.list.choose("problem.rank")
         await pilot.press("9")
-        await until(pilot, lambda: "min(rows, columns) = 5, got 9" in app.note())
+        await until(pilot, lambda: "min(rows, columns) = 5, got 9" in app.note(), "the note")
         assert app.form.border_subtitle == "can't start"
         assert "✗" in app.line("problem.rank")
         await pilot.press("escape", *["right"] * 8)
         assert app.text("problem.rank") == "5"
-        await until(pilot, lambda: app.form.border_subtitle == "changed · enter starts")
+        await until(pilot, lambda: app.form.border_subtitle == "changed · enter starts", "the subtitle")
         assert "•" in app.line("problem.rank")
 
 
@@ -560,7 +551,7 @@ async def test_the_device_is_a_field(size: tuple[int, int]) -> None:
         app.list.choose(DEVICE)
         await pilot.press("right")
         assert app.form.device == "cuda"
-        await until(pilot, lambda: app.form.border_subtitle == "changed · enter starts")
+        await until(pilot, lambda: app.form.border_subtitle == "changed · enter starts", "the subtitle")
 
 
 async def test_the_mouse_chooses_steps_and_edits(size: tuple[int, int]) -> None:
@@ -589,7 +580,7 @@ async def test_the_footer_shows_the_keys_of_the_form_and_of_the_screen(size: tup
         def names() -> list[str]:
             return [each.description for each in app.query(FooterKey)]
 
-        await until(pilot, lambda: names()[:4] == ["Start", "Step", "Field", "More"])
+        await until(pilot, lambda: names()[:4] == ["Start", "Step", "Field", "More"], "the keys")
         assert {"Quit", "Help", "Run"} <= set(names())
 
 
@@ -641,13 +632,13 @@ def _screen(app: Explorer) -> ExploreScreen:
 async def test_f_goes_into_the_form_and_escape_leaves_it_with_its_keys_in_the_footer(size: tuple[int, int]) -> None:
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: bool(app.error))
+        await until(pilot, lambda: app.error, "the error")
         form = _screen(app).form
         assert form.display == (size[0] == 160)
         assert app.focused is None
         await pilot.press("f")
         assert app.focused is form.list
-        await until(pilot, lambda: "More" in [str(each.description) for each in app.screen.query(FooterKey)])
+        await until(pilot, lambda: "More" in [str(each.description) for each in app.screen.query(FooterKey)], "More")
         assert {"Run", "Pause"} <= {str(each.description) for each in app.screen.query(FooterKey)}
         await pilot.press("down", "down", "right", "escape")
         assert app.focused is None
@@ -662,7 +653,7 @@ async def test_starting_with_something_wrong_goes_to_the_field_and_else_takes_th
 ) -> None:
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: bool(app.error))
+        await until(pilot, lambda: app.error, "the error")
         form = _screen(app).form
         await pilot.press("f")
         form.list.choose("model.depth")
@@ -672,8 +663,10 @@ async def test_starting_with_something_wrong_goes_to_the_field_and_else_takes_th
         await pilot.press("4")
         form.list.choose(DEVICE)
         await pilot.press("left", "enter")
-        await until(pilot, lambda: app.session.device == "auto" and app.experiment.points[0].model.depth == 4)
-        await until(pilot, lambda: not form.draft.changed)
+        await until(
+            pilot, lambda: app.session.device == "auto" and app.experiment.points[0].model.depth == 4, "the change"
+        )
+        await until(pilot, lambda: not form.draft.changed, "the form")
 
 
 @pytest.mark.usefixtures("_no_worker")
@@ -682,6 +675,6 @@ async def test_what_was_edited_before_the_run_began_stays() -> None:
     async with app.run_test(size=(160, 45)) as pilot:
         form = _screen(app).form
         form.draft.edit("model.depth", "4")
-        await until(pilot, lambda: bool(app.error))
+        await until(pilot, lambda: app.error, "the error")
         assert form.draft.texts["model.depth"] == "4"
         assert form.draft.changed

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -253,9 +253,9 @@ def test_two_runs_that_share_the_cores_never_wait_for_each_others_places(tmp_pat
 @pytest.mark.slow
 def test_a_run_does_not_wait_for_a_helper_that_has_no_place(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
-    held = [_somebody("cpu", f"/{index}") for index in range(cores - 1)]
-    with held[0] as first:
-        _line(first)
+    with ExitStack() as held:
+        for index in range(cores - 1):
+            assert _line(held.enter_context(_somebody("cpu", f"/{index}"))) == "True"
         run = _shared_run(tmp_path / "run", *SHARED, workers=0)
         live = LiveRun.start(run)
         follow_to_end(live)

@@ -34,6 +34,7 @@ from mftui.views.help_screen import HelpScreen
 from mftui.views.overlay import Overlaid, OverlayLook, OverlayPane
 from mftui.views.roster import LEAD, Column, Roster, Row, cut
 from tests.lab import SIZES, answer, explorer, finished_run, no_worker, notices, showing, to_screen, until
+from tests.pictures import text_on
 from tests.runs import make_run, wait_until
 
 pytestmark = pytest.mark.slow
@@ -412,9 +413,8 @@ async def test_the_run_that_explore_shows_can_be_renamed_and_deleted() -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm), "the question")
         await pilot.press("y")
         await until(pilot, lambda: len(names(screen)) == 2, "the end of it")
-        await pilot.pause(0.5)
         await to_screen(pilot, "explore", ExploreScreen)
-        await pilot.pause(0.5)
+        await until(pilot, lambda: "renamed was deleted; r starts another run" in text_on(pilot.app), "why it is gone")
 
 
 @on_an_ordinary_terminal

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.segment import Segment
 from textual.pilot import Pilot
 
 from engine.runs import catalog
@@ -42,6 +43,8 @@ from tests.pictures import cells, difference, picture
 from tests.sweeps import sweep_of
 
 FOLDER = Path(__file__).parent / "snapshots"
+STILL_LOOKS = 15
+"""a third of a second, several times what the screens take between two polls of a run"""
 UPDATE = os.environ.get("MFTUI_SNAPSHOTS") == "update"
 SIZES = [(80, 24), (160, 45), (200, 60)]
 THEN = 1_699_963_200.0
@@ -216,11 +219,14 @@ SCREENS: dict[str, Callable[[Pilot[None]], Awaitable[None]]] = {
 
 
 async def settled(pilot: Pilot[None]) -> str:
-    """The picture, once it stays as it is."""
-    before, now = [], cells(pilot.app)
-    while now != before:
-        await pilot.pause(0.1)
-        before, now = now, cells(pilot.app)
+    """The picture, once it has stayed as it is for a while."""
+    shown: list[list[list[Segment]]] = []
+
+    def stays() -> bool:
+        shown.append(cells(pilot.app))
+        return len(shown) > STILL_LOOKS and all(each == shown[-1] for each in shown[-STILL_LOOKS:])
+
+    await until(pilot, stays, "a picture that stays")
     return picture(pilot.app)
 
 

@@ -6,8 +6,7 @@ import csv
 import io
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,8 @@ from mftui.views.canvas_view import CanvasView
 from mftui.views.results_table import as_csv, readout, results_table
 from mftui.views.sweep_plot import SweepPlot, warning
 from mftui.views.sweep_view import SweepView, placed, sweep_view, value_text
+from tests.lab import until
+from tests.pictures import text_on
 from tests.runs import TINY
 from tests.sweeps import no_hits, sweep_of, trained
 
@@ -189,13 +190,6 @@ def test_the_table_as_csv_has_every_number_in_full(tmp_path: Path) -> None:
 # --- the screen ------------------------------------------------------------------------------------------------------
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        await pilot.pause(0.02)
-
-
 @contextmanager
 def app_with(live: LiveRun, monkeypatch: pytest.MonkeyPatch) -> Iterator[Explorer]:
     """An explorer that shows this run and starts none."""
@@ -209,10 +203,10 @@ def app_with(live: LiveRun, monkeypatch: pytest.MonkeyPatch) -> Iterator[Explore
 async def opened(app: Explorer, pilot: Pilot[None]) -> SweepScreen:
     await pilot.pause()
     await pilot.press("2")
-    await until(pilot, lambda: isinstance(app.screen, SweepScreen))
+    await until(pilot, lambda: isinstance(app.screen, SweepScreen), "the screen")
     screen = app.screen
     assert isinstance(screen, SweepScreen)
-    await until(pilot, lambda: screen.figure.is_mounted)
+    await until(pilot, lambda: screen.figure.is_mounted, "the figure")
     await pilot.pause()
     return screen
 
@@ -227,12 +221,6 @@ async def sweep_screen(
             yield pilot, await opened(app, pilot)
 
 
-def text_of(screen: SweepScreen) -> str:
-    """What can be seen."""
-    strips = screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
-
-
 @pytest.mark.parametrize("size", [WIDE, SMALL])
 async def test_the_cursor_chooses_a_point_and_enter_opens_it_on_the_first_screen(
     size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -240,17 +228,17 @@ async def test_the_cursor_chooses_a_point_and_enter_opens_it_on_the_first_screen
     with app_with(made_up(parse(SWEEP, "made-up"), tmp_path), monkeypatch) as app:
         async with app.run_test(size=size) as pilot:
             screen = await opened(app, pilot)
-            assert "width 5 (1/4)" in text_of(screen)
+            assert "width 5 (1/4)" in text_on(screen.app)
             await pilot.press("right", "l", "left", "h", "l", "j", "k", "down", "up")
             assert screen.selected == 1
             await pilot.press("end", "right")
             assert screen.selected == 3
             await pilot.pause()
-            assert "width 40 (4/4)" in text_of(screen)
+            assert "width 40 (4/4)" in text_on(screen.app)
             await pilot.press("home", "left")
             assert screen.selected == 0
             await pilot.press("right", "right", "enter")
-            await until(pilot, lambda: isinstance(app.screen, ExploreScreen))
+            await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
             explore = app.screen
             assert isinstance(explore, ExploreScreen)
             assert explore.shown == (2, 0)
@@ -267,7 +255,7 @@ async def test_the_theorem_is_shown_on_demand_and_its_threshold_moves_by_a_bin(
         await pilot.pause()
         assert screen.theorem.display
         assert screen.figure.display == (size == WIDE)
-        assert title in text_of(screen)
+        assert title in text_on(screen.app)
         before = screen.measured
         assert before is not None
         await pilot.press("plus", "plus", "minus", "equals_sign")
@@ -291,11 +279,11 @@ async def test_y_goes_between_log_and_linear_for_the_chosen_figure(
         await pilot.press("y")
         await pilot.pause()
         assert not screen.figure.log_y
-        assert "linear" in text_of(screen)
+        assert "linear" in text_on(screen.app)
         await pilot.press("y", "T", *(["tab"] if size == WIDE else []), "y")
         assert (screen.figure.log_y, screen.theorem.log_y) == (True, False)
         await pilot.pause()
-        assert "y: linear" in text_of(screen)
+        assert "y: linear" in text_on(screen.app)
 
 
 async def test_tab_goes_through_figure_and_table_where_there_is_room_for_one(
@@ -312,11 +300,11 @@ async def test_tab_goes_through_figure_and_table_where_there_is_room_for_one(
         assert seen == ["f", "r", "f", "t", "r", "f", "r"]
         await pilot.press("end")
         await pilot.pause()
-        assert "▸  40" in text_of(screen)
+        assert "▸  40" in text_on(screen.app)
         for size in (WIDE, (20, 5), (1, 1), (110, 30), (109, 24), SMALL):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-        assert "▸  40" in text_of(screen)
+        assert "▸  40" in text_on(screen.app)
 
 
 async def test_a_click_chooses_the_point_under_it_in_either_figure(
@@ -342,7 +330,7 @@ async def test_a_single_point_has_a_table_and_a_hint_instead_of_a_figure(
     live = made_up(parse("seeds = 2", "alone"), tmp_path)
     live.results = [trained(0, 0, 1e-3), trained(0, 1, 2e-3)]
     async with sweep_screen(live, monkeypatch, size) as (pilot, screen):
-        seen = text_of(screen)
+        seen = text_on(screen.app)
         assert "not a sweep" in seen
         assert "0.0015" in seen
         assert "over model.width: " in " ".join(seen.replace("│", " ").split())
@@ -398,8 +386,8 @@ async def test_another_run_starts_the_screen_anew(tmp_path: Path, monkeypatch: p
             screen.show()
             await pilot.pause()
             assert screen.selected == 0
-            assert "depth 2 (1/4)" in text_of(screen)
-            assert "no depth is done yet" in text_of(screen)
+            assert "depth 2 (1/4)" in text_on(screen.app)
+            assert "no depth is done yet" in text_on(screen.app)
 
 
 async def test_without_any_run_every_key_is_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,11 +403,11 @@ async def test_a_real_sweep_fills_the_figure_to_its_end() -> None:
     app = Explorer(parse(TINY, "tiny"), "cpu")
     async with app.run_test(size=WIDE) as pilot:
         screen = await opened(app, pilot)
-        await until(pilot, lambda: app.session.live is not None and app.session.live.state == "finished")
-        await until(pilot, lambda: screen.view is not None and len(screen.view.results) == 12)
+        await until(pilot, lambda: app.session.live and app.session.live.state == "finished", "the end of the run")
+        await until(pilot, lambda: screen.view is not None and len(screen.view.results) == 12, "all results")
         await pilot.press("T")
-        await until(pilot, lambda: "12/12 trials" in text_of(screen))
-        assert "2 data sets so far" in text_of(screen)
+        await until(pilot, lambda: "12/12 trials" in text_on(app), "the count")
+        assert "2 data sets so far" in text_on(screen.app)
         assert all(len(one.x) == 2 for one in screen.figure.plot(screen.view, 0).series)  # type: ignore[arg-type, union-attr]
         assert not isinstance(screen.query_one("#readout", Static).content, str)
         await app.action_quit()

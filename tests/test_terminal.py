@@ -56,11 +56,14 @@ class Tmux:
 
     def shows(self, pattern: str) -> None:
         """Wait until the screen does."""
-        wait_until(lambda: re.search(pattern, self.screen), f"{pattern!r} on the screen:\n{self.screen}")
+        wait_until(lambda: re.search(pattern, self.screen), repr(pattern), self._told)
 
     def hides(self, pattern: str) -> None:
         """Wait until the screen no longer shows it."""
-        wait_until(lambda: not re.search(pattern, self.screen), f"the end of {pattern!r} on the screen")
+        wait_until(lambda: not re.search(pattern, self.screen), f"the end of {pattern!r}", self._told)
+
+    def _told(self) -> str:
+        return f"the screen shows\n{self.screen}"
 
     def close(self) -> None:
         subprocess.run(["tmux", "-L", self._name, "kill-server"], check=False, capture_output=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -24,6 +23,7 @@ from mftui.tour import EMPHASIS, Page, layout, page_of, pages
 from mftui.tour import parse as parse_page
 from tests.commands import Command
 from tests.lab import until
+from tests.pictures import text_on
 from tests.runs import follow_to_end
 
 PAGES = [pytest.param(page, id=page.preset) for page in pages()]
@@ -244,11 +244,6 @@ async def tour(size: tuple[int, int]) -> AsyncIterator[tuple[Pilot[None], TourSc
         await app.action_quit()
 
 
-def seen(app: Explorer) -> str:
-    rows = app.screen._compositor.render_strips()
-    return "\n".join("".join(strip.text for strip in row) for row in rows)
-
-
 @pytest.fixture
 def _finished(tours: Tours, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is started is over at once."""
@@ -273,8 +268,8 @@ async def test_every_page_is_turned_to_and_its_preset_starts() -> None:
             await until(pilot, lambda page=page: screen.live is not None and screen.page is page, page.preset)
             assert screen.live is not None
             assert screen.live.experiment.name == page.preset
-            await until(pilot, lambda page=page: f"{page.preset} · finished" in seen(screen.lab), "its run")
-            await until(pilot, lambda page=page: f"{page.number}/7 · {page.title}" in seen(screen.lab), page.title)
+            await until(pilot, lambda page=page: f"{page.preset} · finished" in text_on(screen.lab), "its run")
+            await until(pilot, lambda page=page: f"{page.number}/7 · {page.title}" in text_on(screen.lab), page.title)
             assert not screen.query_one("#beside").display
             await pilot.press("tab")
             await until(pilot, lambda: screen.query_one("#beside").display, "the panes")
@@ -312,9 +307,9 @@ async def test_points_are_chosen_the_run_is_repeated_and_handed_over_to_explore(
     async with tour((160, 45)) as (pilot, screen):
         await pilot.press("n")
         await until(pilot, lambda: screen.live is not None and screen.live.state == "finished", "the end of the run")
-        await until(pilot, lambda: "2.97" in seen(screen.lab), "the recovered ratings")
+        await until(pilot, lambda: "2.97" in text_on(screen.lab), "the recovered ratings")
         await pilot.press("left_square_bracket")
-        await until(pilot, lambda: "· depth 1" in seen(screen.lab), "depth 1")
+        await until(pilot, lambda: "· depth 1" in text_on(screen.lab), "depth 1")
         assert screen.live is not None
         first = screen.live.run.name
         await pilot.press("r")
@@ -333,9 +328,11 @@ async def test_a_run_of_the_users_own_goes_on_until_r_says_otherwise() -> None:
     async with app.run_test(size=(160, 45)) as pilot:
         await until(pilot, lambda: app.session.live and app.session.live.state == "running", "the run")
         await pilot.press("5")
-        await until(pilot, lambda: "own goes on; r stops it" in seen(app), "the note")
+        await until(pilot, lambda: "own goes on; r stops it" in text_on(app), "the note")
         await pilot.press("n")
-        await asyncio.sleep(0.2)
+        await until(
+            pilot, lambda: f"own goes on; r stops it and runs {pages()[1].preset}" in text_on(app), "the next page"
+        )
         assert app.session.live is not None
         assert app.session.live.experiment.name == "own"
         await pilot.press("r")
