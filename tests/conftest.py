@@ -11,7 +11,7 @@ from tests.commands import mftui, no_worker_is_left  # noqa: F401 (fixtures)
 
 _TRACED: set[str] = set()
 LONGEST = ("terminal", "cluster", "queue", "harm", "docs", "figures", "explorer", "tour", "control", "run", "packaging")
-"""modules that take long, the longest first: begun last, one of them would leave the other processes with nothing to do"""
+"""modules that take long, the longest first: one begun last would leave the other processes with nothing to do"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
