@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from mftui.cli import app
+from mftui.cli.command import is_argument, manual, shown_name
 
 PAGE = Path(__file__).parent / "commands.md"
 
@@ -69,11 +70,9 @@ def page() -> str:
 
 
 def _section(path: tuple[str, ...], command: Any) -> str:
-    name = " ".join(path)
-    paragraphs = [" ".join(text.split()) for text in (command.help or "").split("\n\n")]
-    examples = [text.removeprefix("Example: ") for text in paragraphs if text.startswith("Example: ")]
-    parts = [f"\n## {name}\n"]
-    parts += [f"{text}\n\n" for text in paragraphs if not text.startswith("Example: ")]
+    said = manual(command.help or "")
+    parts = [f"\n## {' '.join(path)}\n"]
+    parts += [f"{text}\n\n" for text in said.text]
     parts.append(f"```text\n{_usage(path, command)}\n```\n")
     rows = [row for parameter in command.params if (row := _row(parameter))]
     if rows:
@@ -81,24 +80,24 @@ def _section(path: tuple[str, ...], command: Any) -> str:
     if below := getattr(command, "commands", {}):
         links = ", ".join(f"[{each}](#{'-'.join((*path, each))})" for each in below)
         parts.append(f"\nCommands: {links}.\n")
-    parts += [f"\nExample:\n\n```sh\n{example}\n```\n" for example in examples]
+    parts += [f"\nExample:\n\n```sh\n{example}\n```\n" for example in said.examples]
+    parts.append(f"\nExit status: {said.exit_status}\n")
     return "".join(parts)
 
 
 def _usage(path: tuple[str, ...], command: Any) -> str:
     words = [*path, "[OPTIONS]"]
-    for parameter in command.params:
-        if parameter.param_type_name == "argument":
-            name = parameter.metavar or parameter.name.upper()
-            words.append(name if parameter.required else f"[{name}]")
+    for argument in filter(is_argument, command.params):
+        name = shown_name(argument)
+        words.append(name if argument.required else f"[{name}]")
     if hasattr(command, "commands"):
         words.append("COMMAND …")
     return " ".join(words)
 
 
 def _row(parameter: Any) -> str:
-    if parameter.param_type_name == "argument":
-        name = parameter.metavar or parameter.name.upper()
+    if is_argument(parameter):
+        name = shown_name(parameter)
     else:
         name = ", ".join([*parameter.opts, *parameter.secondary_opts])
         if not parameter.is_flag:

@@ -260,7 +260,7 @@ def test_a_run_that_cannot_be_read_is_not_resumed(
 def test_a_wrong_command_line_is_explained_without_a_traceback(arguments: list[str], mftui: Command) -> None:
     ended = mftui(*arguments)
     assert (ended.status, ended.stdout) == (2, "")
-    assert "Error: " in ended.stderr
+    assert "error: " in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -21,10 +21,18 @@ PATIENCE_SECONDS = 30.0
 MARKS = {None: "", True: "met", False: "[yellow]missed[/yellow]"}
 
 
+def script_names(incomplete: str) -> list[str]:
+    """Benchmarks that begin so, for the shell's completion."""
+    from mftui import benchmark
+
+    return [name for name in benchmark.scripts(benchmark.folder()) if name.startswith(incomplete)]
+
+
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Few repetitions, minutes in all: for orientation.")] = False,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="NAME", help="This one alone. Repeatable.")
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="This one alone. Repeatable.", autocompletion=script_names),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the JSON document to a file as well.")
@@ -32,9 +40,11 @@ def bench(
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Measure this machine: ratios against plain PyTorch loops, scaling, times, memory.
+    """Measure this machine: speed against plain loops, memory.
 
-    Best on a machine that does nothing else. What each row is: docs/benchmarks.md. Ctrl-C prints what there is.
+    Ratios against plain PyTorch loops, how cost grows, how soon screen and commands answer. Best on a machine that
+    does nothing else. Ctrl-C prints what there is.
+
     Exit status: 0 measured, 1 a benchmark failed, 2 bad input, 130 interrupted.
 
     Example: mftui bench --quick --only samplers

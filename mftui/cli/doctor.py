@@ -32,7 +32,7 @@ Row = tuple[str, str]
 def doctor() -> None:
     """Versions, devices, memory, terminal, and advice.
 
-    Exit status: 0 whatever it advises; 1 if torch does not work here, so that nothing could run.
+    Exit status: 0 whatever it advises, 1 torch does not work here, so that nothing could run.
 
     Example: mftui doctor
     """
@@ -77,13 +77,13 @@ def _software() -> Iterator[Row]:
             for package in packages:
                 version(package)
         except PackageNotFoundError:
-            missing.append(extra)
+            missing.append(f"{extra} (pip install {' '.join(packages)})")
         else:
             present.append(extra)
     if present:
         yield "extras", ", ".join(present)
     if missing:
-        yield "not installed", ", ".join(f"pip install 'mftui[{extra}]'" for extra in missing)
+        yield "not installed", ", ".join(missing)
 
 
 def extras(requirements: list[str]) -> dict[str, list[str]]:
@@ -230,7 +230,7 @@ class Terminal:
             self.colors, f"{self.colors} colours"
         )
         if not self.shown:
-            yield "terminal", f"stdout is none; {self.encoding}, {where}{within}"
+            yield "terminal", f"stdout is not a terminal; {self.encoding}, {where}{within}"
             return
         told = (f"{self.columns}×{self.lines}", f"TERM={self.term or '?'}", colors, self.encoding, where + within)
         yield "terminal", ", ".join(told)
@@ -293,7 +293,7 @@ def storage_advice(folder: Path, kind: str) -> Iterator[str]:
     if kind in NETWORK:
         yield (
             f"runs are stored on a network file system ({kind}): a cluster needs that, but that two hosts don't work "
-            "on one run rests on its locks (docs/cluster.md); for one machine, MFTUI_HOME on a local disk is faster"
+            "on one run rests on its locks; for one machine, MFTUI_HOME on a local disk is faster"
         )
     elif kind in ("tmpfs", "ramfs"):
         yield f"runs are stored in memory ({folder}, {kind}): they are gone with the machine's next start"

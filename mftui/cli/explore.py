@@ -26,7 +26,9 @@ def explore(
 ) -> None:
     """Open the explorer on a preset and run it live.
 
-    Leaving it stops its run, unless by D, which lets the run go on. docs/explorer.md has the keys.
+    Leaving it stops its run, unless by D, which lets the run go on; ? shows all keys.
+
+    Exit status: 0 left, 1 failed, 2 bad input, or no terminal.
 
     Example: mftui explore width-linear --set model.depth=3
     """

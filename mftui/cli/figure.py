@@ -54,10 +54,12 @@ def figure(
     device: DeviceOption = "auto",
     quiet: QuietOption = False,
 ) -> None:
-    """Make a figure: its runs, where they aren't there yet, then plots, tables, verdicts and files.
+    """Make a figure, and first the runs that it needs.
 
-    Finished runs are used again, stopped ones gone on with. Ctrl-C stops cleanly; the same command goes on.
-    Exit status as of `mftui run`.
+    It prints plots, tables and verdicts, and writes files if asked to. Finished runs are used again, stopped ones gone
+    on with. Ctrl-C stops cleanly; the same command goes on.
+
+    Exit status: as of `mftui run`.
 
     Example: mftui figure alexander-2025-1 --quick --out figures
     """

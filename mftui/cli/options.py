@@ -43,7 +43,7 @@ SeedOption = Annotated[
     typer.Option("--seed", min=0, metavar="N", help="Seed of the first trial (the same as --set problem.seed=N)."),
 ]
 ClusterOption = Annotated[
-    str | None, typer.Option("--cluster", metavar="slurm|local", help="Run as a job of a cluster (docs/cluster.md).")
+    str | None, typer.Option("--cluster", metavar="slurm|local", help="Run as a job of a cluster, by submitit.")
 ]
 ClusterSettingOption = Annotated[
     list[str] | None,

@@ -8,9 +8,14 @@ from typing import Annotated
 
 import typer
 
+from mftui.cli.command import Command, Group
 from mftui.cli.options import ForceOption, PresetArgument
 
-presets = typer.Typer(help="List, show, validate and export presets.", invoke_without_command=True)
+presets = typer.Typer(
+    help="List, show, validate and export presets.\n\nExample: mftui presets",
+    invoke_without_command=True,
+    cls=Group,
+)
 
 
 @presets.callback()
@@ -19,7 +24,7 @@ def _list_by_default(context: typer.Context) -> None:
         list_presets()
 
 
-@presets.command("list")
+@presets.command("list", cls=Command)
 def list_presets() -> None:
     """The presets with their titles; your own come last and say so.
 
@@ -47,9 +52,11 @@ def _listed() -> Iterator[tuple[str, str]]:
         yield printable(name), f"(yours) {printable(title)}"
 
 
-@presets.command("show")
+@presets.command("show", cls=Command)
 def show(name: PresetArgument) -> None:
-    """A preset as TOML, with what it extends merged in; small ratings as a matrix on stderr.
+    """A preset as TOML, with what it extends merged in.
+
+    Small ratings are shown as a matrix on stderr.
 
     Example: mftui presets show width-linear
     """
@@ -69,7 +76,7 @@ def show(name: PresetArgument) -> None:
         Console(stderr=True).print(observed_table(data.table()))
 
 
-@presets.command("export")
+@presets.command("export", cls=Command)
 def export(
     name: PresetArgument,
     out: Annotated[
@@ -98,9 +105,11 @@ def export(
     deliver(preset_files(experiment, place.name or f"{experiment.name}.toml"), place, force=force)
 
 
-@presets.command("validate")
-def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="TOML files.")]) -> None:
-    """Check preset files; exit status 2 and a line for each defect if any is wrong.
+@presets.command("validate", cls=Command)
+def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="TOML files.")]) -> None:
+    """Check preset files, with a line for each defect.
+
+    Exit status: 0 all are valid, 2 one is not.
 
     Example: mftui presets validate mine.toml
     """

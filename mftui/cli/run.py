@@ -47,7 +47,9 @@ def run(
     """Run a preset to its end and print the results.
 
     Ctrl-C stops cleanly and keeps what is finished; without this terminal the run goes on (`mftui attach`).
-    Exit status: 0 finished, 1 failed, or stopped by others, 2 bad input, 129 the terminal is gone, 130 stopped here.
+
+    Exit status: 0 finished, 1 failed or stopped from elsewhere (`mftui runs stop`), 2 bad input, 129 the terminal is
+    gone, 130 stopped by Ctrl-C.
 
     Example: mftui run width-linear --set seeds=2 --detach
     """
@@ -75,7 +77,9 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or died.
 
-    From its last checkpoints, to the numbers that it would have had. Exit status: as of `mftui run`.
+    It goes on from its last checkpoints, to the numbers that it would have had.
+
+    Exit status: as of `mftui run`.
 
     Example: mftui resume a1b2
     """
@@ -98,7 +102,9 @@ def attach(
 ) -> None:
     """Watch a run to its end and print its results.
 
-    Those of a run that is over come at once. Ctrl-C leaves the run alone (exit status 0); else as `mftui run` ends.
+    Those of a run that is over come at once. Ctrl-C ends the watching, not the run.
+
+    Exit status: as of `mftui run`, but 0 after Ctrl-C.
 
     Example: mftui attach a1b2
     """

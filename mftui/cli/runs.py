@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mftui.cli.lean import LeanCommand, LeanGroup
+from mftui.cli.command import Command, Group
 from mftui.cli.options import RUN_HELP, JsonOption, PlotOption, RunArgument, run_names
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
 runs = typer.Typer(
-    help="List runs; show, stop, rename, delete one, and more.",
+    help="List runs; show, stop, rename, delete one, and more.\n\nExample: mftui runs --json",
     invoke_without_command=True,
-    cls=LeanGroup,
+    cls=Group,
 )
 
 
@@ -43,7 +43,7 @@ def _list_by_default(context: typer.Context, json: JsonOption = False) -> None:
         list_runs(json=json)
 
 
-@runs.command("list", cls=LeanCommand)
+@runs.command("list", cls=Command)
 def list_runs(json: JsonOption = False) -> None:
     """All runs, the latest first.
 
@@ -66,7 +66,7 @@ def list_runs(json: JsonOption = False) -> None:
             typer.echo(line)
 
 
-@runs.command("show")
+@runs.command("show", cls=Command)
 def show(name: RunArgument, json: JsonOption = False, plot: PlotOption = None) -> None:
     """What a run is, how far it is, its results so far.
 
@@ -96,7 +96,7 @@ def show(name: RunArgument, json: JsonOption = False, plot: PlotOption = None) -
         print_tables(live)
 
 
-@runs.command("stop")
+@runs.command("stop", cls=Command)
 def stop(name: RunArgument) -> None:
     """Stop a run; `mftui resume` goes on with it.
 
@@ -107,7 +107,7 @@ def stop(name: RunArgument) -> None:
     _ask(name, "stop")
 
 
-@runs.command("pause")
+@runs.command("pause", cls=Command)
 def pause(name: RunArgument) -> None:
     """Let a run write a checkpoint and wait.
 
@@ -118,7 +118,7 @@ def pause(name: RunArgument) -> None:
     _ask(name, "pause")
 
 
-@runs.command("continue")
+@runs.command("continue", cls=Command)
 def go_on(name: RunArgument) -> None:
     """Let a paused run go on.
 
@@ -127,9 +127,9 @@ def go_on(name: RunArgument) -> None:
     _ask(name, "continue")
 
 
-@runs.command("rename")
+@runs.command("rename", cls=Command)
 def rename(name: RunArgument, new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")]) -> None:
-    """Give a run that is not at work another name.
+    """Give a run that is not running another name.
 
     Example: mftui runs rename a1b2 wide-first-try
     """
@@ -140,7 +140,7 @@ def rename(name: RunArgument, new: Annotated[str, typer.Argument(metavar="NEW", 
     typer.echo(f"{old.name} is now {rename_run(old, new).name}", err=True)
 
 
-@runs.command("note")
+@runs.command("note", cls=Command)
 def note(
     name: RunArgument, text: Annotated[str, typer.Argument(metavar="TEXT", help="What to note; '' removes the note.")]
 ) -> None:
@@ -153,14 +153,16 @@ def note(
     write_note(find(name), text)
 
 
-@runs.command("rm")
+@runs.command("rm", cls=Command)
 def remove(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...", help=RUN_HELP, autocompletion=run_names)],
+    names: Annotated[list[str], typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=run_names)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
-    """Delete runs that are not at work, with all they hold.
+    """Delete runs that are not running, with all they hold.
 
-    Asks before; where nobody can answer, --yes is needed. Exit status 1: the answer was no, and nothing was deleted.
+    Asks before; where nobody can answer, --yes is needed.
+
+    Exit status: 0 deleted, 1 the answer was no and nothing was deleted, 2 bad input.
 
     Example: mftui runs rm a1b2 c3d4 --yes
     """
