@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from _harness import arguments_of, repeated, run
@@ -37,14 +38,14 @@ def curves(points: int, series: int, scale: str = "linear") -> Plot:
 def noise(points: int, series: int) -> Plot:
     """The most dots a line can have: every segment crosses the plot."""
     random = np.random.default_rng(0)
-    lines = tuple(Line(np.arange(points), random.random(points), style=f"{index}") for index in range(series))
+    lines = tuple(Line(np.arange(float(points)), random.random(points), style=f"{index}") for index in range(series))
     return Plot(Axis(0, points), Axis(0, 1), lines)
 
 
 def tasks() -> Iterator[tuple[str, Callable[[], object]]]:
     for glyphs in Glyphs:
         plot = curves(500, 8)
-        yield f"{glyphs.value}, 8 curves of 500 points", lambda p=plot, g=glyphs: draw(p, WIDTH, HEIGHT, g)
+        yield f"{glyphs.value}, 8 curves of 500 points", partial(draw, plot, WIDTH, HEIGHT, glyphs)
     plots = {
         "braille, log axis, 8 curves of 500 points": curves(500, 8, "log"),
         "braille, 8 series of 500 points of noise": noise(500, 8),
@@ -54,7 +55,7 @@ def tasks() -> Iterator[tuple[str, Callable[[], object]]]:
         "braille, 1,000,000 points of noise": noise(1_000_000, 1),
     }
     for name, plot in plots.items():
-        yield name, lambda p=plot: draw(p, WIDTH, HEIGHT)
+        yield name, partial(draw, plot, WIDTH, HEIGHT)
     before, after = draw(curves(500, 8), WIDTH, HEIGHT), draw(noise(500, 8), WIDTH, HEIGHT)
     yield "changed spans, all different", lambda: changed_spans(before, after)
     yield "changed spans, none", lambda: changed_spans(before, before)

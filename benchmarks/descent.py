@@ -26,7 +26,7 @@ from engine.descent.descent import Descent
 from engine.descent.inits import initial_factors
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
-from engine.problems.problem import EntryOperator, Problem, make_problem
+from engine.problems.problem import DenseOperator, EntryOperator, Problem, make_problem
 from engine.spec.settings import PointSettings
 from mftui.benchmark import Row
 
@@ -63,13 +63,14 @@ def plain(
         if isinstance(operator, EntryOperator):
             measured = matrix.flatten()[operator.indices[seed]]
         else:
+            assert isinstance(operator, DenseOperator)
             measured = operator.matrices[seed] @ matrix.flatten()
         return (measured - targets).square().mean()
 
     for _ in range(steps):
         if usual:
             optimizer.zero_grad()
-            training_loss().backward()
+            training_loss().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             continue
         gradients = torch.autograd.grad(training_loss(), weights)
@@ -193,12 +194,13 @@ def against_products(name: str, settings: PointSettings, steps: int, at_most: fl
     shapes += [(matrix, first.mT.contiguous(), torch.empty_like(last)), (last.mT.contiguous(), matrix, features)]
 
     def products() -> None:
-        for left, right, out in shapes:
-            torch.bmm(left, right, out=out)
+        for _ in range(steps):
+            for left, right, out in shapes:
+                torch.bmm(left, right, out=out)
 
     ratios = []
     for _ in range(repetitions):
-        bare = seconds(lambda: [products() for _ in range(steps)])
+        bare = seconds(products)
         ratios.append(seconds(lambda: ours.run(steps)) / bare)
     return Row.of(f"a step: {name}", ratios, "×", against="its matrix products alone", at_most=at_most)
 

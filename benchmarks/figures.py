@@ -148,10 +148,10 @@ def published(experiment: Experiment, fewer: int) -> tuple[float, float]:
         start = time.perf_counter()
         for _ in range(SLICE_STEPS):
             product = layers[0]
-            for layer in layers[1:]:
-                product = layer @ function(product)
+            for factor in layers[1:]:
+                product = factor @ function(product)
             optimizer.zero_grad()
-            (product.flatten() @ design - targets).square().mean().backward()
+            (product.flatten() @ design - targets).square().mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         descent += (time.perf_counter() - start) * point.gd.steps / SLICE_STEPS * experiment.seeds
     return guessing / 3600, descent / 3600

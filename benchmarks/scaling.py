@@ -29,18 +29,17 @@ import torch
 from _harness import arguments_of, run, seconds
 from descent import batched
 from samplers import point as guess_point
-from samplers import target
 
 from engine.analysis.line_fit import Means, bend, fit_power_law
 from engine.models.factorization import factor_shapes
 from engine.parallel import keep_freed_memory, limit_cores
 from engine.problems.problem import make_problem
 from engine.randomness import Stream
-from engine.samplers import SAMPLERS
+from engine.samplers import SAMPLERS, splitting
 from engine.samplers.collapse import covariance_factor
 from engine.samplers.conditional import BLOCKS_PER_STEP, DRAWS_PER_FEATURE, NOISE_PER_THRESHOLD
 from engine.samplers.conditioning import Conditioner
-from engine.samplers.interface import Target
+from engine.samplers.interface import Sampler, Target
 from engine.spec.names import SamplerName
 from engine.spec.settings import PointSettings
 from mftui.benchmark import Row, number
@@ -237,8 +236,8 @@ def sampler_axis(
         f"{number(features[0])} to {number(features[1])} guesses a sample, "
         f"each {time_of(a_draw[0])} to {time_of(a_draw[1])}"
     )
-    if settings.gnc.sampler == "conditional":
-        note += "; " + conditional_limit(settings, found[0][-1], number(sizes[-1]), effort)
+    limits = {"conditional": conditional_limit, "splitting": splitting_limit}
+    note += "; " + limits[settings.gnc.sampler](settings, found[0][-1], number(sizes[-1]), effort)
     costs = [[each.seconds_a_sample for each in guesses] for guesses in found]
     return exponent(f"an effective sample, {settings.gnc.sampler}, against {name}", sizes, costs, note), found
 
@@ -274,6 +273,28 @@ def conditional_limit(settings: PointSettings, guesses: Guesses, where: str, eff
     return f"{said}; besides, {kept:.0%} of the trial goes to keeping and weighing what passed"
 
 
+def splitting_limit(settings: PointSettings, guesses: Guesses, where: str, effort: Effort) -> str:
+    """What a move of all particles spends its time on, and the trial beside moves."""
+    trial, sampler = _target(settings, 0), SAMPLERS["splitting"]
+    state = sampler.step(trial, sampler.step(trial, sampler.init(trial)))  # particles, and a first threshold
+    chunks = [state.latent[:, chunk] for chunk in splitting._chunks(trial)]
+
+    def normals() -> object:
+        return [Stream(0, "gnc", 0).normal(*chunk.shape, dtype=trial.dtype) for chunk in chunks]
+
+    def losses() -> object:
+        return [trial.training_loss(splitting._columns(trial, chunk)) for chunk in chunks]
+
+    timed: dict[str, Timed] = {
+        name: partial(rate, partial(_times, part), effort.timed_seconds)
+        for name, part in {"normals": normals, "products and losses": losses}.items()
+    }
+    move = partial(rate, partial(_times, lambda: sampler.step(trial, state)), effort.timed_seconds)
+    said = limit(where, move, timed, "proposing and accepting")
+    beside = max(0.0, 1 - move() * guesses.draws / len(state.losses) / guesses.seconds)
+    return f"{said}; besides, {beside:.0%} of the trial goes to thresholds, copies and keeping what passed"
+
+
 def _times(function: Callable[[], object], times: int) -> None:
     for _ in range(times):
         function()
@@ -307,63 +328,95 @@ def conditional(effort: Effort) -> Iterator[Row]:
 def thresholds(effort: Effort) -> Iterator[Row]:
     """Against 1/ε, so that the exponent says how much dearer a smaller ε is."""
     inverse = [10.0, 100.0, 1e3, 1e4, 1e5]
-    common: dict[str, Any] = {"width": 40, "effective_samples": effort.samples}
 
     def at(over: float) -> PointSettings:
-        return guess_point(**common, sampler="conditional", eps_train=1 / over)
+        return guess_point(width=40, effective_samples=effort.samples, sampler="conditional", eps_train=1 / over)
 
     row, found = sampler_axis("1/ε, 5×5, linear, width 40, depth 2", inverse, at, effort)
     yield row
-    guesses = literal_guesses("rejection", 40, effort)
+    plain = literal_point(width=40)
+    guesses = literal_guess(plain, effort)
     costs = [[guesses / 10**each.log10_acceptance for each in trial] for trial in found]
-    note = f"{time_of(guesses)} a guess, times 1/P as the conditional sampler estimates it: too long to be waited for"
+    rarest = statistics.median(trial[-1].log10_acceptance for trial in found)
+    note = (
+        f"{time_of(guesses)} a guess, times 1/P as the conditional sampler estimates it: too long to be waited for; "
+        f"at {number(inverse[-1])} limited by how rare a fit is (one guess in {number(10**-rarest)}): a guess itself "
+        f"costs the same at every ε and is {literal_limit(plain, 'width 40', effort)}"
+    )
     yield exponent("an effective sample, rejection, against 1/ε, 5×5, linear, width 40, depth 2", inverse, costs, note)
-    if effort.full:
-        few = max(FEWEST_SAMPLES, effort.samples // 10)
+    few = max(FEWEST_SAMPLES, effort.samples // 10)
 
-        def split(over: float) -> PointSettings:
-            return guess_point(sampler="splitting", effective_samples=few, eps_train=1 / over)
+    def split(over: float) -> PointSettings:
+        return guess_point(sampler="splitting", effective_samples=few, eps_train=1 / over)
 
-        yield sampler_axis("1/ε, 5×5, linear, width 5, depth 2", [10.0, 30.0, 100.0, 300.0, 1e3], split, effort)[0]
+    sizes = [10.0, 30.0, 100.0, 300.0, 1e3] if effort.full else [10.0, 30.0, 100.0]
+    yield sampler_axis("1/ε, 5×5, linear, width 5, depth 2", sizes, split, effort)[0]
 
 
-def literal_guesses(sampler: SamplerName, width: int, effort: Effort, depth: int = 2) -> float:
+# --- literal guesses -------------------------------------------------------------------------------------------------
+
+
+def literal_point(**fields: Any) -> PointSettings:
+    """Guesses that never fit, so that nothing is kept."""
+    return guess_point(**fields, sampler="rejection", eps_train=1e-12, draws=1_000_000_000)
+
+
+def literal_guess(settings: PointSettings, effort: Effort) -> float:
     """Seconds of one guess that is drawn, multiplied and tested."""
-    settings = guess_point(width=width, depth=depth, sampler=sampler, eps_train=1e-12, draws=1_000_000_000)
-    trial, taken = target(settings), SAMPLERS[sampler]
-    state = [taken.step(trial, taken.init(trial))]
-    draws = state[0].draws
+    trial, sampler = _target(settings, 0), SAMPLERS["rejection"]
+    state = [sampler.step(trial, sampler.init(trial))]
+    draws: int = state[0].draws
 
     def work(times: int) -> None:
         for _ in range(times):
-            state[0] = taken.step(trial, state[0])
+            state[0] = sampler.step(trial, state[0])
 
     return rate(work, effort.timed_seconds) / draws
 
 
+def literal_limit(settings: PointSettings, where: str, effort: Effort) -> str:
+    """What a literal guess spends its time on."""
+    normals = sum(rows * columns for rows, columns in factor_shapes(settings))
+    many = max(1, (1 << 21) // normals)
+    draw = partial(rate, partial(_times, partial(_normals, normals, many)), effort.timed_seconds)
+    parts: dict[str, Timed] = {f"{normals:,} normals": lambda: draw() / many}
+    return limit(where, partial(literal_guess, settings, effort), parts, "products and losses")
+
+
 def literal(effort: Effort) -> Iterator[Row]:
-    axes: dict[str, tuple[list[int], Callable[[int], tuple[int, int]]]] = {
-        "width, 5×5, linear, depth 2": ([5, 15, 50, 150, 500], lambda width: (width, 2)),
-        "depth, 5×5, linear, width 5": ([2, 4, 8, 20], lambda depth: (5, depth)),
+    def of_size(size: int) -> PointSettings:
+        problem = {"rows": size, "columns": size, "measurements": 3 * size}
+        return PointSettings.model_validate({**literal_point(width=size).model_dump(), "problem": problem})
+
+    axes: dict[str, tuple[list[int], Callable[[int], PointSettings]]] = {
+        "width, 5×5, linear, depth 2": ([5, 15, 50, 150, 500], lambda width: literal_point(width=width)),
+        "depth, 5×5, linear, width 5": ([2, 4, 8, 20], lambda depth: literal_point(depth=depth)),
+        "m = n = width, 3m measurements, linear, depth 2": ([4, 8, 16, 32, 64], of_size),
     }
     for name, (sizes, at) in axes.items():
-        costs = []
-        for _ in range(effort.repetitions):
-            costs.append([])
-            for size in sizes:
-                width, depth = at(size)
-                costs[-1].append(literal_guesses("rejection", width, effort, depth))
-        width, depth = at(sizes[-1])
-        normals = sum(rows * columns for rows, columns in factor_shapes(guess_point(width=width, depth=depth)))
-        many = max(1, (1 << 21) // normals)
-        draw = partial(_times, partial(_normals, normals, many))
-        note = limit(
-            str(sizes[-1]),
-            partial(literal_guesses, "rejection", width, effort, depth),
-            {f"{normals:,} normals": lambda d=draw, m=many: rate(d, effort.timed_seconds) / m},
-            "products and losses",
-        )
+        costs = [[literal_guess(at(size), effort) for size in sizes] for _ in range(effort.repetitions)]
+        note = literal_limit(at(sizes[-1]), str(sizes[-1]), effort)
         yield exponent(f"a literal guess against {name}", sizes, costs, note)
+
+
+def data_sets(effort: Effort) -> Iterator[Row]:
+    """Guessing against the number of data sets, on one core: a block of each in turn."""
+    sizes = [1, 2, 4, 8]
+    names: tuple[SamplerName, ...] = ("rejection", "conditional")
+    for name in names:
+        settings, sampler = guess_point(width=40, sampler=name), SAMPLERS[name]
+        trials = [_target(settings, seed) for seed in range(sizes[-1])]
+
+        def blocks(trials: Sequence[Target], sampler: Sampler = sampler) -> float:
+            return seconds(lambda: [sampler.step(trial, sampler.init(trial)) for trial in trials])
+
+        blocks(trials)  # once before, for what is made on first use
+        costs = [[blocks(trials[:size]) for size in sizes] for _ in range(effort.repetitions)]
+        alone: dict[str, Timed] = {
+            "the guesses of each alone": lambda b=blocks, t=trials: sum(b([trial]) for trial in t)  # type: ignore[misc]
+        }
+        note = limit(f"{sizes[-1]} data sets", partial(blocks, trials), alone)
+        yield exponent(f"guesses, {name}, against data sets, 5×5, linear, width 40, depth 2", sizes, costs, note)
 
 
 def _normals(count: int, batch: int) -> None:
@@ -379,6 +432,7 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
         effort = Effort(QUICK_REPETITIONS, QUICK_TIMED_SECONDS, QUICK_SAMPLES, False)
     yield from gradient_descent(effort)
     yield from literal(effort)
+    yield from data_sets(effort)
     yield from conditional(effort)
     yield from thresholds(effort)
 

@@ -43,7 +43,7 @@ from engine.runs.directory import RunDirectory
 from mftui.benchmark import Row
 
 COLUMNS, ROWS = 160, 45
-ENDLESS = ("gd.steps=3_000_000", "gnc.sampler=rejection", "gnc.draws=1_000_000_000")
+ENDLESS: tuple[str, ...] = ("gd.steps=3_000_000", "gnc.sampler=rejection", "gnc.draws=1_000_000_000")
 ENDLESS += ("gnc.effective_samples=1_000_000_000", "model.width=5")
 RUNNING = "● running"
 START_SECONDS, SETTLE_SECONDS = 60.0, 3.0
@@ -273,7 +273,9 @@ def memory_rows(preset: str, minutes: float) -> Iterator[Row]:
         for count in range(1, int(60 * minutes / SAMPLE_SECONDS) + 1):
             terminal.read(began + count * SAMPLE_SECONDS - time.monotonic())
             now, (whole, part) = (time.monotonic() - began) / 60, memory(pid)
-            at.append(now), resident.append(whole), share.append(part)
+            at.append(now)
+            resident.append(whole)
+            share.append(part)
             told = f"{now:7.2f} min  resident {whole:.2f} MiB, proportional {part:.2f} MiB"
             print(f"{told}, {stored_rows(home) - rows:,} rows", file=sys.stderr, flush=True)
         rows, lasted = stored_rows(home) - rows, time.monotonic() - began
@@ -286,10 +288,10 @@ def memory_rows(preset: str, minutes: float) -> Iterator[Row]:
     for name, values in (("resident", resident), ("proportional share", share)):
         yield Row(f"memory, {name}: after the first minute", values[after[0]], "MiB", on=on)
         yield Row(f"memory, {name}: at the end", values[-1], "MiB", on=on, note=f"{max(values):.1f} MiB at most")
-    for part, first in (("after the first minute", 1), ("in the second half", minutes / 2)):
+    for span, first in (("after the first minute", 1), ("in the second half", minutes / 2)):
         chosen = [index for index, minute in enumerate(at) if minute > first]
         slope, low, high = slope_of([at[index] / 60 for index in chosen], [resident[index] for index in chosen])
-        yield Row(f"memory, resident: growth {part}", slope, "MiB/h", low, high, on=on)
+        yield Row(f"memory, resident: growth {span}", slope, "MiB/h", low, high, on=on)
 
 
 def slope_of(hours: list[float], values: list[float]) -> tuple[float, float, float]:
