@@ -2,7 +2,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: run test quick format bench captures gallery clean
+.PHONY: run test quick format bench bench-docs captures gallery clean
 
 run: .venv/installed
 	@if [ -n "$(ARGS)" ]; then $(BIN)/mftui $(ARGS); \
@@ -32,6 +32,11 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/mftui bench $(ARGS)
+
+bench-docs: .venv/installed
+	mkdir -p build
+	$(BIN)/mftui bench --force --out build/benchmarks.json $(ARGS)
+	$(BIN)/python docs/benchmarks.py build/benchmarks.json
 
 captures: .venv/installed
 	$(BIN)/python docs/captures.py

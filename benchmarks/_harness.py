@@ -42,7 +42,7 @@ def run(parser: argparse.ArgumentParser, rows: Rows) -> None:
         status = EXIT_FAILED
         found.append(Row("the rest of this script", None, note=f"{type(error).__name__}: {error}", failed=True))
     if given.json:
-        environment = {**_environment(), "load_average": load}
+        environment = {**_environment(), "date": time.strftime("%Y-%m-%d"), "load_average": load}
         about = (parser.description or "").splitlines()[0]
         sheet = Sheet(Path(sys.argv[0]).stem, about, given.quick, time.monotonic() - began, environment, tuple(found))
         print(json.dumps(sheet.document(), ensure_ascii=False, indent=2))
@@ -57,10 +57,11 @@ def _heading(quick: bool, load: float) -> str:
 
 
 def _environment() -> dict[str, object]:
-    """Versions and devices. After measuring: it loads torch."""
+    """Versions and devices, but not the machine's name. After measuring: it loads torch."""
     from engine.runs.environment import fingerprint, report
 
-    return {**fingerprint("cpu"), "cuda_devices": report()["devices"]}
+    told = {key: value for key, value in fingerprint("cpu").items() if key != "host"}
+    return {**told, "cuda_devices": report()["devices"]}
 
 
 def seconds(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:

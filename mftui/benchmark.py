@@ -89,7 +89,7 @@ class Sheet:
     """measured with few repetitions, for orientation"""
     seconds: float
     environment: Mapping[str, Any]
-    """versions, cores, device, and `load_average` at the start"""
+    """versions, cores, device, `date`, and `load_average` at the start"""
     rows: tuple[Row, ...]
 
     def document(self) -> dict[str, Any]:

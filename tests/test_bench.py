@@ -203,6 +203,28 @@ def test_every_script_says_what_it_measures_and_can_be_quick_and_print_json() ->
         assert f"python benchmarks/{script}.py" in help_text, script
 
 
+FIRST_ROWS = """
+import importlib, json, sys
+from argparse import Namespace
+sys.path.insert(0, sys.argv[1])
+small = {"canvas": {}, "descent": {}, "scaling": {"repetitions": 3}, "startup": {}, "store": {"rows": 2_000}}
+firsts = {name: next(importlib.import_module(name).rows(Namespace(quick=True, **more))) for name, more in small.items()}
+print(json.dumps({name: [row.name, row.value, row.note] for name, row in firsts.items()}))
+"""
+
+
+@pytest.mark.slow
+def test_the_cheap_scripts_measure_something() -> None:
+    command = [sys.executable, "-c", FIRST_ROWS, str(ROOT / "benchmarks")]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    rows = json.loads(ended.stdout)
+    assert all(value > 0 for _, value, _ in rows.values())
+    assert rows["scaling"][0].endswith("16 to 256: exponent")
+    assert "at 256 limited by" in rows["scaling"][2]
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_benchmark_is_documented(script: str) -> None:
     assert f"\n## {script}\n" in (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ something are also executed, and the quick start as a whole.
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
@@ -20,10 +21,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import typer
 
+from engine.problems.problem import make_problem
 from engine.spec import preset
+from mftui.benchmark import Row, Sheet
 from mftui.cli import app
 from mftui.figures import definition
 from tests.commands import Command
@@ -244,6 +249,63 @@ def test_the_readmes_numbers_are_those_of_the_page_on_the_papers() -> None:
     assert set(rows) <= set(_text(ROOT / "docs" / "paper.md").splitlines())
 
 
+def _quartiles(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"\d*\.\d+", text)]
+
+
+def test_what_w_zero_costs_in_the_readme_is_what_it_costs_on_the_data_sets() -> None:
+    rows = re.findall(r"^\| W = 0 \|(.*?)\|", README, re.MULTILINE)
+    for name, row in zip(("width-linear", "depth-linear"), rows, strict=True):
+        experiment = preset.load(name)
+        problem = experiment.points[0].problem
+        data_sets = make_problem(problem, range(problem.seed, problem.seed + experiment.seeds))
+        zero = torch.zeros(experiment.seeds, 1, problem.rows, problem.columns, dtype=torch.float64)
+        losses = data_sets.generalization_loss(zero).flatten().numpy()
+        assert _quartiles(row) == [round(each, 3) for each in np.quantile(losses, [0.5, 0.25, 0.75])]
+
+
+def test_what_the_readme_says_of_rare_guesses_is_what_was_measured() -> None:
+    """Draws, independent fits and guesses for one, each to two figures a row of that sweep point."""
+    said = re.findall(r"at width 80 .*?, ([\d,]+) draws\s+give ([\d,]+) .*? needs ([\d,]+) guesses", README)
+    numbers = [float(number.replace(",", "")) for number in said[0]]
+    found = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))["measured"]()
+    if "figures" in found and not found["figures"].quick:
+        values = [row.value for row in found["figures"].rows if row.name.startswith("width-linear, width 80: ")]
+        for number in numbers:
+            assert any(value == pytest.approx(number, rel=0.05) for value in values), number
+
+
+def test_what_was_measured_is_on_its_pages_and_names_no_machine() -> None:
+    """Otherwise: python docs/benchmarks.py."""
+    for page, text in runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))["pages"]().items():
+        assert _text(page) == text
+    for sheet in runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))["measured"]().values():
+        assert "host" not in sheet.environment
+
+
+def test_found_rows_take_the_place_of_the_same_scripts_unless_there_are_none_or_one_failed(
+    tmp_path: Path,
+) -> None:
+    module = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
+    take, measured = module["take"], module["measured"]
+    take.__globals__["FOUND"] = tmp_path / "benchmarks.json"
+    about = {"python": "3", "torch": "2", "device_name": "a processor", "cores": 2, "date": "2026-01-01"}
+
+    def found(*rows: tuple[str, Row]) -> Path:
+        sheets = [Sheet(name, "About.", False, 1.0, about, (row,)) for name, row in rows]
+        (tmp_path / "found.json").write_text(json.dumps({"benchmarks": [sheet.document() for sheet in sheets]}))
+        return tmp_path / "found.json"
+
+    take(found(("gpu", Row("faster", 9.0, "×")), ("store", Row("written", 5.0, "rows/s"))))
+    take(found(("gpu", Row("faster", None, note="no GPU")), ("store", Row("written", 6.0, "rows/s"))))
+    assert {name: sheet.rows[0].value for name, sheet in measured().items()} == {"gpu": 9.0, "store": 6.0}
+    with pytest.raises(SystemExit, match="store failed; nothing was taken"):
+        take(found(("store", Row("written", 7.0, "rows/s", failed=True))))
+    assert measured()["store"].rows[0].value == 6.0
+    with pytest.raises(ValueError, match="store: no row begins with 'read'"):
+        module["_rows"](measured(), "store", "read")
+
+
 def _anchors(page: Path) -> set[str]:
     """What headings can be linked to by, as GitHub makes it."""
     headings = re.findall(r"^#+ (.*)$", FENCE.sub("", _text(page)), re.MULTILINE)
@@ -289,7 +351,7 @@ def test_a_generated_page_is_current(name: str) -> None:
 
 def test_every_page_is_in_the_contents() -> None:
     contents = _text(ROOT / "docs" / "index.md")
-    assert [page.name for page in PAGES if page.parent.name == "docs" and f"({page.name})" not in contents] == [
+    assert [page.name for page in PAGES if page.parent == ROOT / "docs" and f"({page.name})" not in contents] == [
         "index.md"
     ]
 
