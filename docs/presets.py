@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.spec.preset import load, shipped
 from engine.spec.settings import SECTIONS, expected, meaning
+from mftui.figures.definition import figure_directory, read, shipped_figures
 
 PAGE = Path(__file__).parent / "presets.md"
 
@@ -28,6 +29,16 @@ orthonormal basis of what the measurements don't see), or `A_test` and `y_test`.
 """
 
 
+def figures() -> dict[str, list[str]]:
+    """The figures that each preset is part of."""
+    found: dict[str, list[str]] = {}
+    for name in shipped_figures():
+        panels = read(figure_directory() / f"{name}.toml").panels
+        for preset in {run.preset for panel in panels for run in panel.runs}:
+            found.setdefault(preset, []).append(name)
+    return found
+
+
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
@@ -39,6 +50,13 @@ def page() -> str:
             means = meaning(f"{section}.{name}").replace("|", "\\|")
             parts.append(f"| `{name}` | {default} | {expected(field)} | {means} |\n")
     parts.append("\n## Shipped presets\n")
+    parts.append("`mftui run NAME` runs one, `mftui figure FIGURE` makes a figure that it is part of.\n\n")
+    parts.append("| preset | what is swept | figures |\n|---|---|---|\n")
+    used = figures()
+    for name in shipped():
+        experiment = load(name)
+        swept = f"`{experiment.over}`: {', '.join(map(str, experiment.values))}" if experiment.over else ""
+        parts.append(f"| [{name}](#{name}) | {swept} | {', '.join(used.get(name, []))} |\n")
     for name in shipped():
         experiment = load(name)
         parts.append(f"\n### {name}\n**{experiment.title}**\n\n{experiment.about}\n")

@@ -27,11 +27,13 @@ import torch
 import typer
 
 from engine.problems.problem import make_problem
+from engine.runs.files import from_json
 from engine.spec import preset
 from mftui.benchmark import Row, Sheet
 from mftui.cli import app
 from mftui.figures import definition
 from tests.commands import Command
+from tests.lab import finished_run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -342,11 +344,36 @@ def test_presets_and_figures_in_the_text_are_valid(page: Path, tmp_path: Path) -
             preset.parse(block, f"{page.name}.toml")
 
 
-@pytest.mark.parametrize("name", ["presets", "commands"])
+@pytest.mark.parametrize("name", ["presets", "commands", "schema"])
 def test_a_generated_page_is_current(name: str) -> None:
     """Otherwise: python docs/NAME.py."""
     page = runpy.run_path(str(ROOT / "docs" / f"{name}.py"))["page"]
     assert _text(ROOT / "docs" / f"{name}.md") == page()
+
+
+def test_what_a_run_stores_is_what_the_page_on_its_schema_says() -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "schema.py"))
+    run = finished_run("run")
+    about, results = (from_json((run.path / name).read_bytes()) for name in ("run.json", "results.json"))
+    assert about.keys() == page["RUN"].keys()
+    assert results.keys() == page["RESULTS"].keys()
+    assert results["summary"][0].keys() == page["SUMMARY"].keys()
+    assert results["trials"][0].keys() == page["TRIAL"].keys()
+    seen = {event["event"]: event.keys() - {"event", "time"} for event in run.reader().events()}
+    assert {"started", "device", "attempt", "truth", "trial", "finished"} <= seen.keys()
+    for kind, keys in seen.items():
+        documented = page["TRIAL"] if kind == "trial" else page["EVENTS"][kind][1]
+        assert keys <= documented.keys(), kind
+
+
+def test_the_python_in_the_page_on_export_reads_an_exported_run(mftui: Command, tmp_path: Path) -> None:
+    finished_run("run")
+    assert mftui("export", "run", "--format", "npz", "--out", tmp_path / "RUN.npz").status == 0
+    (code,) = _blocks(ROOT / "docs" / "export.md", "python")
+    told: dict[str, Any] = {}
+    exec(code.replace("RUN.npz", str(tmp_path / "RUN.npz")), told)
+    assert {"step", "training_loss", "generalization_loss", "singular_value_1"} <= told["gd"].keys()
+    assert len(told["gd"]["step"]) > 5
 
 
 def test_every_page_is_in_the_contents() -> None:
