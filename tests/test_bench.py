@@ -14,6 +14,7 @@ import pytest
 
 from mftui import benchmark
 from mftui.benchmark import Row, Sheet
+from mftui.cli.bench import script_names
 from tests.commands import Command
 from tests.runs import CEILING_SECONDS, wait_until
 
@@ -123,6 +124,11 @@ def test_bench_refuses_a_benchmark_that_is_none(unknown: str, scripts: Path, mft
     assert (ended.status, ended.stdout) == (2, "")
     assert f"--only: expected one of good, got '{unknown}'" in ended.stderr
     assert ("did you mean 'good'?" in ended.stderr) == (unknown == "goood")
+
+
+def test_the_shell_completes_the_names_of_benchmarks() -> None:
+    assert script_names("sc") == ["scaling", "screen"]
+    assert script_names("_") == []
 
 
 def test_bench_runs_what_is_asked_for_only(scripts: Path, mftui: Command) -> None:

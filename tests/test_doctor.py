@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mftui.cli.doctor import Terminal, extras, file_system, storage_advice, torch_advice, warnings_in
+from mftui.cli.doctor import Terminal, _software, extras, file_system, storage_advice, torch_advice, warnings_in
 from tests.commands import Command
 
 GOOD = {
@@ -134,6 +135,16 @@ def test_extras_are_those_of_the_distribution_but_for_the_developers() -> None:
         "ruff; extra == 'dev'",
     ]
     assert extras(requirements) == {"nuclear": ["scs", "cvxpy"]}
+
+
+def test_an_extra_that_is_missing_is_told_by_the_packages_that_an_index_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed(package: str) -> str:
+        if package in ("pyarrow", "scs"):
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr("importlib.metadata.version", installed)
+    assert dict(_software())["not installed"] == "nuclear (pip install cvxpy scs), parquet (pip install pyarrow)"
 
 
 # --- completion ------------------------------------------------------------------------------------------------------
