@@ -26,14 +26,14 @@ stdout is data: tables, JSON, names of runs, files that were asked for. stderr i
 
 | status | meaning |
 |---|---|
-| 0 | done. `run`, `resume`, `attach`: the run is finished; of `attach` also: left by Ctrl-C, the run goes on |
-| 1 | it failed: the run did, or was stopped by somebody else; a file could not be written; the answer was no |
-| 2 | bad input: no such command, option, preset, run, file or field, or a value that can't be; nothing was begun |
-| 129 | the terminal, or who read stderr, is gone; the run goes on (`mftui attach`) |
+| 0 | done. `run`, `resume`, `attach`: the run is finished. `attach` also after Ctrl-C: the run goes on |
+| 1 | failed: the run did, or it was stopped from elsewhere; a file could not be written; the answer was no |
+| 2 | bad input: no such command, option, preset, run, file or field, or an impossible value; nothing was started |
+| 129 | the terminal, or whatever read stderr, is gone; the run goes on (`mftui attach`) |
 | 130 | Ctrl-C: the run was asked to stop and keeps what is finished (`mftui resume`) |
 
-A trial that diverged, found no guess that fits, or has too few of them is a result, not a failure: it is in the table,
-with what to do, and the exit status is 0.
+A trial that diverged, or found no guess that fits or too few of them, is a result, not a failure: the table has it,
+with what to do about it, and the exit status is 0.
 
 ## Environment
 
