@@ -143,7 +143,12 @@ class TrialResult:
     held_out_rmse: float | None = None
     """ratings only: root of the generalization loss, in units of the ratings"""
     theory_error: float | None = None
-    """GD with linear σ: largest relative error of the predicted dσ/dt over the log points (`engine.descent.theory`)"""
+    """GD with linear σ: largest relative error of the predicted dσ/dt over the log points judged
+    (`engine.descent.theory`)"""
+    theory_judged: int | None = None
+    """how many log points were judged; None in runs of earlier versions"""
+    theory_passed_over: int | None = None
+    """how many were not: one step changed the singular values by too much or too little to measure a rate"""
     trajectory_error: float | None = None
     """the same for the integrated trajectory: largest |σ_r − predicted| over the log points, relative to the largest
     σ seen; None where none was asked for"""
@@ -307,15 +312,35 @@ def _remarks(trials: Iterable[TrialResult]) -> Iterable[str]:
             yield f"seed {trial.seed}: {trial.message}"
 
 
+def log_points_judged(trials: Iterable[TrialResult]) -> str:
+    """At which log points dσ/dt was compared with theory, in words."""
+    counts = [(trial.theory_judged, trial.theory_passed_over) for trial in trials if trial.theory_error is not None]
+    known = [(judged, passed_over) for judged, passed_over in counts if judged and passed_over is not None]
+    if len(known) < len(counts):
+        return "the log points that were judged"
+    judged, total = sum(judged for judged, _ in known), sum(map(sum, known))
+    if judged == total:
+        return f"all {total:,} log points"
+    return f"{judged:,} of {total:,} log points (the others move too little or too much in a step)"
+
+
 def _notes(trials: Sequence[TrialResult]) -> Iterable[str]:
     rmse = [trial.held_out_rmse for trial in trials if trial.held_out_rmse is not None]
     if rmse:
         yield f"held-out RMSE {np.median(rmse):.4g}" + (" (median data set)" if len(rmse) > 1 else "")
     rates = [trial.theory_error for trial in trials if trial.theory_error is not None]
     if rates:
-        yield f"theory: dσ/dt predicted within {100 * max(rates):.2g} % at every log point"
+        yield f"theory: dσ/dt predicted within {100 * max(rates):.2g} % at {log_points_judged(trials)}"
+    elif any(trial.theory_passed_over for trial in trials):
+        yield "theory: dσ/dt could be judged at no log point, as a step moves the singular values too little or too much"
     paths = [trial.trajectory_error for trial in trials if trial.trajectory_error is not None]
-    if paths:
+    lost = sum(map(math.isinf, paths))
+    if lost:
+        yield (
+            f"theory: the predicted course of {lost} of {len(paths)} data sets could not be followed to the end: "
+            "the steps are longer than any stable descent's; try a smaller gd.learning_rate"
+        )
+    elif paths:
         yield f"theory: the singular values' whole course predicted within {100 * max(paths):.2g} % of the largest"
     norms = [trial.nuclear_norm for trial in trials if trial.nuclear_norm is not None]
     ranks = [trial.effective_rank for trial in trials if trial.effective_rank is not None]

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from engine.analysis.intervals import median_interval, share_interval
 from engine.analysis.verdict import Verdict, alone
-from engine.results import TrialResult, place
+from engine.results import TrialResult, log_points_judged, place
 from engine.spec.applicability import predicts
 from engine.spec.experiment import Experiment
 from engine.spec.names import INITS
@@ -141,7 +141,7 @@ def dynamics(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator
     share = share_interval(inside, len(by_seed))
     sets = "data set" if len(by_seed) == 1 else "data sets"
     text = (
-        f"dσ/dt is off by at most {100 * largest:.2g} % at every log point"
+        f"dσ/dt is off by at most {100 * largest:.2g} % at {log_points_judged(compared)}"
         f"{f' (most at {experiment.label(worst.point)})' if experiment.over else ''}; "
         f"within {100 * AS_PREDICTED:.0f} % on {inside} of {len(by_seed)} {sets} "
         f"(95 %: {100 * share.low:.0f} to {100 * share.high:.0f} %)"

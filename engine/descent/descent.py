@@ -183,10 +183,13 @@ class Descent:
         result = self._result(state, run)
         if result.outcome != "finished":
             return [Finished(result)]
+        comparison = self._observer.comparison(state.observed, run)
         result = replace(
             result,
             held_out_rmse=held_out_rmse(self._points[result.point], result.generalization_loss),
-            theory_error=self._observer.theory_error(state.observed, run),
+            theory_error=comparison and comparison.relative_error(),
+            theory_judged=comparison and comparison.judged,
+            theory_passed_over=comparison and comparison.passed_over,
             trajectory_error=self._observer.trajectory_error(state.observed, run),
         )
         events: list[Event] = []

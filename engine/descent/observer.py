@@ -166,9 +166,9 @@ class Observer:
             events += [compared, course]
         return observed, events
 
-    def theory_error(self, observed: Observed, run: int) -> float | None:
-        """Largest relative error of the predicted rates of a run so far; None where theory doesn't apply."""
-        return observed.comparisons[run].relative_error()
+    def comparison(self, observed: Observed, run: int) -> theory.Comparison | None:
+        """The predicted rates of a run against the measured ones so far; None where theory isn't asked."""
+        return observed.comparisons[run] if self._theory else None
 
     def trajectory_error(self, observed: Observed, run: int) -> float | None:
         """The largest |σ_r − predicted| of a run so far, over the largest σ_r; infinite where the prediction ended.
@@ -197,7 +197,7 @@ class Observer:
         predicted = theory.predicted_rates(look.spectrum, gradient, self._depth)
         sizes = torch.stack([vectors.norm(dim=-1) for vectors in (values, measured, measured - predicted)], dim=-1)
         rates_of_change = torch.cat([measured, predicted], dim=-1).view(marks, len(self._runs), -1).tolist()
-        rows, comparisons = [], list(observed.comparisons)
+        rows, comparisons, rounding = [], list(observed.comparisons), torch.finfo(values.dtype).eps
         by_mark = (table.view(marks, len(self._runs), -1).tolist() for table in (sizes, look.rates))
         per_mark = zip(look.steps, look.shown, rates_of_change, *by_mark, strict=True)
         for step, shown, of_runs, sizes_of_runs, rates_of_runs in per_mark:
@@ -205,7 +205,7 @@ class Observer:
                 if shown[run]:
                     rows.append([*self._runs[run], step, *columns])
                     size, speed, error = sizes_of_runs[run]
-                    comparisons[run] = comparisons[run].extended(size, speed, error, *rates_of_runs[run])
+                    comparisons[run] = comparisons[run].extended(size, speed, error, *rates_of_runs[run], rounding)
         return replace(observed, comparisons=tuple(comparisons)), Rows("theory", rows, self._theory_names)
 
     def _gradient(self, matrices: Float[Tensor, "batch m n"], marks: int) -> Float[Tensor, "batch m n"]:

@@ -11,20 +11,19 @@ theorems: the relative error then says how far off they are.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
 
 from engine.descent.diagnostics import Spectrum
 
-SETTLED = 1e-3
-"""log points whose rates are, all together, under this share of the fastest are not judged: near the end of training a
-relative error compares rounding with rounding"""
+MOVING = 1e3
+"""roundings of the singular values that one step must change them by for a log point to be judged. The measured rates
+are a difference of singular values and carry about three roundings, which are then at most 0.3 % of them"""
 RESOLVED = 0.1
-"""nor are those where one step changes the singular values by more than this share of them: the difference over such a
-step is no derivative (the first step at depth 1 replaces a tiny W altogether)"""
+"""nor are log points judged where one step changes the singular values by more than this share of them: the difference
+over such a step is no derivative (the first step at depth 1 replaces a tiny W altogether)"""
 
 
 def predicted_rates(now: Spectrum, gradient: Float[Tensor, "seed m n"], depth: int) -> Float[Tensor, "seed k"]:
@@ -42,29 +41,32 @@ def measured_rates(
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far the predicted rates of one run are off the measured ones, at all its log points so far.
-
-    Of two log points the slower one with the smaller error can never matter; what remains, with speeds rounded down to
-    an eighth of an octave, is at most 81 log points.
-    """
+    """How far the predicted rates of one run are off the measured ones, over its log points so far."""
 
     worst: tuple[tuple[float, float], ...] = ()
-    """log points that resolve the rates: ‖measured‖, and ‖measured − predicted‖ / ‖measured‖"""
+    """‖measured‖, and ‖measured − predicted‖ / ‖measured‖, of the log point judged that is furthest off; checkpoints of
+    earlier versions may hold more of them"""
+    judged: int = 0
+    """log points that resolve the rates"""
+    passed_over: int = 0
+    """log points that don't"""
 
-    def extended(self, values: float, measured: float, error: float, learning_rate: float) -> Comparison:
-        """With one more log point: Euclidean norms of the singular values, their measured rates, and the error."""
-        if not 0 < measured * learning_rate <= RESOLVED * values:
-            return self
-        speed, relative = 2.0 ** (math.floor(8 * math.log2(measured)) / 8), error / measured
-        if any(speed <= other and relative <= worse for other, worse in self.worst):
-            return self
-        fastest = max(speed, *(other for other, _ in self.worst), 0.0)
-        kept = [(other, worse) for other, worse in self.worst if other > speed or worse > relative]
-        return Comparison(tuple(one for one in [*kept, (speed, relative)] if one[0] > SETTLED * fastest))
+    def extended(
+        self, values: float, measured: float, error: float, learning_rate: float, rounding: float
+    ) -> Comparison:
+        """With one more log point: Euclidean norms of the singular values, their measured rates, and the error.
+
+        `rounding` is the dtype's relative one.
+        """
+        change = measured * learning_rate
+        if not MOVING * rounding * values <= change <= RESOLVED * values or change == 0:
+            return replace(self, passed_over=self.passed_over + 1)
+        worst = max([*self.worst, (measured, error / measured)], key=lambda point: point[1])
+        return Comparison((worst,), self.judged + 1, self.passed_over)
 
     def relative_error(self) -> float | None:
-        """The largest ‖measured − predicted‖ / ‖measured‖ of the log points that are judged; None if none is.
+        """The largest ‖measured − predicted‖ / ‖measured‖ of the log points judged; None if none is.
 
-        See `SETTLED` and `RESOLVED` for those that are not.
+        See `MOVING` and `RESOLVED` for those that are not.
         """
         return max((relative for _, relative in self.worst), default=None)
