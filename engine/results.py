@@ -148,7 +148,7 @@ class TrialResult:
     theory_judged: int | None = None
     """how many log points were judged; None in runs of earlier versions"""
     theory_passed_over: int | None = None
-    """how many were not: one step changed the singular values by too much or too little to measure a rate"""
+    """how many were not: a step moved the singular values too little or too much to measure a rate, or two were equal"""
     trajectory_error: float | None = None
     """the same for the integrated trajectory: largest |σ_r − predicted| over the log points, relative to the largest
     σ seen; None where none was asked for"""
@@ -321,7 +321,7 @@ def log_points_judged(trials: Iterable[TrialResult]) -> str:
     judged, total = sum(judged for judged, _ in known), sum(map(sum, known))
     if judged == total:
         return f"all {total:,} log points"
-    return f"{judged:,} of {total:,} log points (the others move too little or too much in a step)"
+    return f"{judged:,} of {total:,} log points (the others don't resolve it)"
 
 
 def _notes(trials: Sequence[TrialResult]) -> Iterable[str]:
@@ -332,7 +332,7 @@ def _notes(trials: Sequence[TrialResult]) -> Iterable[str]:
     if rates:
         yield f"theory: dσ/dt predicted within {100 * max(rates):.2g} % at {log_points_judged(trials)}"
     elif any(trial.theory_passed_over for trial in trials):
-        yield "theory: dσ/dt could be judged at no log point, as a step moves the singular values too little or too much"
+        yield "theory: dσ/dt could be judged at no log point: a step moves the singular values too little or too much"
     paths = [trial.trajectory_error for trial in trials if trial.trajectory_error is not None]
     lost = sum(map(math.isinf, paths))
     if lost:

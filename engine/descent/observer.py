@@ -114,7 +114,7 @@ class Observer:
         self._entry_names = entry_names(shown_entries(first))
         self._theory_names = (*_PLACE, *theory_names(logged_singular_values(first)))
         self._theory = self._small and predicts(first)
-        self._flow = Flow(first, (len(self._seeds), len(self._points)), problem) if self._theory else None
+        self._flow = Flow(list(points.values()), len(self._seeds), problem) if self._theory else None
 
     def init(self) -> Observed:
         return Observed((theory.Comparison(),) * len(self._runs))
@@ -195,17 +195,16 @@ class Observer:
         values_after = torch.linalg.svdvals(torch.nan_to_num(end_to_end_matrix(after, self._activation)))
         measured = theory.measured_rates(values, values_after, rates)
         predicted = theory.predicted_rates(look.spectrum, gradient, self._depth)
-        sizes = torch.stack([vectors.norm(dim=-1) for vectors in (values, measured, measured - predicted)], dim=-1)
-        rates_of_change = torch.cat([measured, predicted], dim=-1).view(marks, len(self._runs), -1).tolist()
-        rows, comparisons, rounding = [], list(observed.comparisons), torch.finfo(values.dtype).eps
-        by_mark = (table.view(marks, len(self._runs), -1).tolist() for table in (sizes, look.rates))
-        per_mark = zip(look.steps, look.shown, rates_of_change, *by_mark, strict=True)
-        for step, shown, of_runs, sizes_of_runs, rates_of_runs in per_mark:
-            for run, columns in enumerate(of_runs):
+        rates_of_change = torch.cat([measured, predicted], dim=-1)
+        rows = log_rows(self._runs, look.steps, rates_of_change, look.shown)
+        sizes = torch.stack([vectors.norm(dim=-1) for vectors in (measured, measured - predicted)], dim=-1)
+        resolved = theory.resolves(values, measured, rates)
+        comparisons = list(observed.comparisons)
+        by_mark = (table.view(marks, len(self._runs), -1).tolist() for table in (sizes, resolved))
+        for shown, *of_runs in zip(look.shown, *by_mark, strict=True):
+            for run, ((speed, error), (judged,)) in enumerate(zip(*of_runs, strict=True)):
                 if shown[run]:
-                    rows.append([*self._runs[run], step, *columns])
-                    size, speed, error = sizes_of_runs[run]
-                    comparisons[run] = comparisons[run].extended(size, speed, error, *rates_of_runs[run], rounding)
+                    comparisons[run] = comparisons[run].extended(speed, error, judged)
         return replace(observed, comparisons=tuple(comparisons)), Rows("theory", rows, self._theory_names)
 
     def _gradient(self, matrices: Float[Tensor, "batch m n"], marks: int) -> Float[Tensor, "batch m n"]:

@@ -13,6 +13,7 @@ descent, with smaller steps less.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,18 +74,22 @@ class Course:
 class Flow:
     """The end-to-end flow of compatible sweep points, linear ones."""
 
-    def __init__(self, point: PointSettings, runs: tuple[int, int], problem: Problem) -> None:
-        """`runs` are the numbers of data sets and of sweep points."""
-        rows, columns = point.problem.rows, point.problem.columns
-        self._layout = Layout(rows, columns, min(rows, columns), point.model.depth)
-        unscaled = torch.ones(runs, dtype=torch.float64)
+    def __init__(self, points: Sequence[PointSettings], seeds: int, problem: Problem) -> None:
+        """`problem` holds this many data sets."""
+        first = points[0]
+        rows, columns, depth = first.problem.rows, first.problem.columns, first.model.depth
+        self._layout = Layout(rows, columns, min(rows, columns), depth)
+        # From the factors' rank on the singular values of W are rounding, whose roots would grow.
+        ranks = [rows if depth == 1 else point.model.width for point in points] * seeds
+        self._within_rank = torch.arange(min(rows, columns)) < torch.tensor(ranks)[:, None]
+        unscaled = torch.ones(seeds, len(points), dtype=torch.float64)
         on_cpu = problem.to(torch.device("cpu"), torch.float64)
-        self._steps = BatchedStep(on_cpu, self._layout, None, optimizer(point.gd), unscaled)
+        self._steps = BatchedStep(on_cpu, self._layout, None, optimizer(first.gd), unscaled)
 
     def begin(self, matrices: Float[Tensor, "run m n"], step: int, at: Float[Tensor, " run"]) -> Course:
         """From W at the log point of `step`, which is the runs' time `at`."""
         now = spectrum(torch.nan_to_num(matrices.double().cpu(), posinf=0.0, neginf=0.0))
-        root = now.values.pow(1 / self._layout.depth)
+        root = (now.values * self._within_rank).pow(1 / self._layout.depth)
         inner = [torch.diag_embed(root)] * (self._layout.depth - 2)
         factors = [root[..., None] * now.right.mT, *inner, now.left * root[:, None]]
         if self._layout.depth == 1:

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from engine.descent.diagnostics import Spectrum
 
-MOVING = 1e3
-"""roundings of the singular values that one step must change them by for a log point to be judged. The measured rates
-are a difference of singular values and carry about three roundings, which are then at most 0.3 % of them"""
+ROUNDINGS = 1e3
+"""log points where one step changes the singular values by less than this many roundings are not judged: the measured
+rates are a difference of singular values and carry about three, which are otherwise at most 0.3 % of them"""
 RESOLVED = 0.1
-"""nor are log points judged where one step changes the singular values by more than this share of them: the difference
+"""nor is a log point judged where one step changes the singular values by more than this share of them: the difference
 over such a step is no derivative (the first step at depth 1 replaces a tiny W altogether)"""
 
 
@@ -39,6 +40,21 @@ def measured_rates(
     return (after_a_step - now) / learning_rates[:, None]
 
 
+def resolves(
+    now: Float[Tensor, "seed k"], measured: Float[Tensor, "seed k"], learning_rates: Float[Tensor, " seed"]
+) -> Bool[Tensor, " seed"]:
+    """Whether a log point can be judged: see `ROUNDINGS` and `RESOLVED`.
+
+    Nor can it where two singular values are equal, as from the identity: their vectors are any of a plane then, and the
+    theorem speaks of those that the gradient makes of them.
+    """
+    rounding = ROUNDINGS * torch.finfo(now.dtype).eps
+    size, change = now.norm(dim=-1), measured.norm(dim=-1) * learning_rates
+    nonzero, gaps = now[:, :-1] > rounding * now[:, :1], now[:, :-1] - now[:, 1:]
+    tied = (nonzero & (gaps <= rounding * now[:, :-1])).any(-1)
+    return (change > 0) & (change >= rounding * size) & (change <= RESOLVED * size) & ~tied
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How far the predicted rates of one run are off the measured ones, over its log points so far."""
@@ -51,22 +67,13 @@ class Comparison:
     passed_over: int = 0
     """log points that don't"""
 
-    def extended(
-        self, values: float, measured: float, error: float, learning_rate: float, rounding: float
-    ) -> Comparison:
-        """With one more log point: Euclidean norms of the singular values, their measured rates, and the error.
-
-        `rounding` is the dtype's relative one.
-        """
-        change = measured * learning_rate
-        if not MOVING * rounding * values <= change <= RESOLVED * values or change == 0:
+    def extended(self, measured: float, error: float, resolved: bool) -> Comparison:
+        """With one more log point: Euclidean norms of the measured rates and of the error, and whether to judge it."""
+        if not resolved:
             return replace(self, passed_over=self.passed_over + 1)
         worst = max([*self.worst, (measured, error / measured)], key=lambda point: point[1])
         return Comparison((worst,), self.judged + 1, self.passed_over)
 
     def relative_error(self) -> float | None:
-        """The largest ‖measured − predicted‖ / ‖measured‖ of the log points judged; None if none is.
-
-        See `MOVING` and `RESOLVED` for those that are not.
-        """
+        """The largest ‖measured − predicted‖ / ‖measured‖ of the log points judged; None if none is."""
         return max((relative for _, relative in self.worst), default=None)
