@@ -1,7 +1,7 @@
 """Ratings from a CSV or TSV file, plain or gzipped: one `row,column,value` a line. Never imports torch.
 
 Rows and columns are counted from 0, or from what `problem.first_index` says. Commas, semicolons and tabs are
-understood, told apart by the first line, which may be a header. Nothing is repaired and nothing skipped but blank
+understood, told apart by the first line, which is a header where none of its fields is a number. Nothing is repaired and nothing skipped but blank
 lines: every defect is reported with its line number.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ REPORTED = 5
 """bad lines named in one error; the others are only counted"""
 DELIMITERS = "\t;,"
 GZIP_MAGIC = b"\x1f\x8b"
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class RatingsError(ValueError):
@@ -141,24 +143,21 @@ def _check_range(ratings: Ratings, first: int, limits: tuple[int | None, int | N
 @lru_cache(maxsize=4)
 def _parse(path: str, modified: int, size: int) -> Ratings:
     """Parsed once however many sweep points use it; `modified` and `size` are there to tell versions apart."""
-    numbered = [(number, line) for number, line in enumerate(_text(path).split("\n"), 1) if line.strip()]
+    numbered = [(number, line) for number, line in enumerate(_LINE_END.split(_text(path)), 1) if line.strip()]
     if not numbered:
         raise RatingsError("expected lines of row, column, value, got an empty file")
     first = numbered[0][1]
     delimiter = next((character for character in DELIMITERS if character in first), ",")
-    if not _is_number(_fields(first, delimiter)[0]):
+    if not any(map(_is_number, _fields(first, delimiter))):
         del numbered[0]
     if not numbered:
         raise RatingsError("expected lines of row, column, value, got a header only")
     lines = np.array([number for number, _ in numbered])
-    try:
-        texts = [line for _, line in numbered]
-        table = np.loadtxt(texts, delimiter=delimiter, comments=None, quotechar='"', ndmin=2)
-    except ValueError:
-        table = np.empty((0, 0))
+    table = _table([line for _, line in numbered], delimiter)
     if table.shape != (len(lines), 3):
         _refuse(_bad_lines(numbered, delimiter))
-        raise RatingsError("expected lines of row, column, value")
+        unread = ((number, line) for number, line in numbered if _table([line], delimiter).shape != (1, 3))
+        _refuse((number, f"expected row, column, value, got {line[:60]!r}") for number, line in unread)
     _check_numbers(table, lines)
     ratings = Ratings(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], lines)
     _check_duplicates(ratings)
@@ -175,16 +174,30 @@ def _text(path: str) -> str:
         raise RatingsError(f"expected UTF-8 text, got bytes that are not ({error.reason})") from None
 
 
+def _table(lines: Sequence[str], delimiter: str) -> NDArray[np.float64]:
+    """All numbers, a row a line; without any rows if they are not all numbers, as many in each line."""
+    try:
+        return np.loadtxt(lines, delimiter=delimiter, comments=None, quotechar='"', ndmin=2)
+    except ValueError:
+        return np.empty((0, 0))
+
+
 def _fields(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line.rstrip("\r")], delimiter=delimiter))
+    """Of one line; the line itself where its quotes don't match."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return [line]
 
 
 def _is_number(text: str) -> bool:
+    """As numpy reads it: Python would take 1_000 too, and digits of other scripts."""
+    digits = text.strip()
     try:
-        float(text)
+        float(digits)
     except ValueError:
         return False
-    return True
+    return digits.isascii() and "_" not in digits
 
 
 def _bad_lines(numbered: Sequence[tuple[int, str]], delimiter: str) -> Iterator[tuple[int, str]]:
