@@ -206,6 +206,36 @@ def test_a_diverging_data_set_stops_and_is_named_with_its_step_and_learning_rate
             assert steps[-1] < 400
 
 
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "heavy_ball", "sgd"])
+def test_a_descent_that_grows_without_end_has_diverged_though_its_loss_is_still_finite(optimizer: str) -> None:
+    """At depth 1 the loss is quadratic: beyond the stability limit it grows by a factor a step, 1e300 after many."""
+    fields: dict[str, Any] = {"optimizer": optimizer, "depth": 1, "steps": 60, "log_every": 20}
+    rate = {"gradient_descent": 12.0, "heavy_ball": 30.0, "sgd": 12.0}[optimizer]
+    rows, results = _run(**fields, learning_rate=rate)
+    for result in results:
+        losses = [row[3] for row in rows if row[1] == result.seed]
+        assert len(losses) == 4
+        assert math.isfinite(losses[-1])
+        assert losses[-1] > 1e3 * losses[0]
+        assert (result.outcome, result.training_loss, result.generalization_loss) == ("diverged", None, None)
+        assert f"rose from {losses[0]:.2g}"[:-1] in result.message
+        assert f"to {losses[-1]:.3g} by step 60, at learning rate {rate:g}" in result.message
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_stable_descent_from_an_init_that_fits_nearly_is_not_said_to_diverge(optimizer: OptimizerName) -> None:
+    """The loss rises from 0 to the noise of a step, which is far below what W = 0 costs."""
+    settings = point(optimizer=optimizer, depth=1, steps=200, log_every=20, learning_rate=0.05, init_scale=1.0)
+    problem = make_problem(settings.problem, SEEDS)
+    procedure = Descent({0: settings}, SEEDS, problem, CPU)
+    assert problem.truth is not None
+    procedure._initial_weights = problem.truth.flatten(1) * (1 + 1e-9)
+    state, events = procedure.init()
+    while procedure.fraction(state) < 1:
+        state, _ = procedure.step(state)
+    assert {event.result.outcome for event in procedure.finish(state) if isinstance(event, Finished)} == {"finished"}
+
+
 def test_when_every_data_set_has_diverged_the_rest_of_the_steps_is_not_run() -> None:
     rows, results = _run(steps=10_000, log_every=10, learning_rate=1e6, init_scale=1.0)
     assert {result.outcome for result in results} == {"diverged"}

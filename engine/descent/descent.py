@@ -36,6 +36,11 @@ LOG_SECONDS = 0.15
 """estimated time of steps whose log points are worked out together: at the smallest sizes, eight at a time cost 25 % of
 the steps, 32 cost 12 %, 128 cost 9 %, 256 cost 8 %"""
 MOST_MARKS = 256
+FAR_ABOVE = 10.0
+"""A descent whose last training loss is more than this many times what it began with has diverged, though no number has
+overflowed yet. It began with the larger of the loss of its initial weights and that of W = 0, (1/n) Σ y²: from a lucky
+init the noise of SGD may well climb. Neither that noise nor the swing of a heavy ball stays that high on data that can
+be fit: both die down with the residuals."""
 MOST_BURST = 256
 """steps between two looks at the clock, at most"""
 
@@ -363,8 +368,8 @@ class Descent:
     def _result(self, state: DescentState, run: int) -> TrialResult:
         point, seed = self.runs[run]
         last = state.last_finite[run]
-        rate = state.diverged[run]
-        if rate is None and last is not None:
+        message = self._divergence(state, run)
+        if message is None and last is not None:
             return TrialResult(
                 point=point,
                 method="gd",
@@ -373,7 +378,6 @@ class Descent:
                 training_loss=last[1],
                 generalization_loss=last[2],
             )
-        since = "the initial weights" if last is None else f"step {last[0]} (training loss {last[1]:.3g})"
         return TrialResult(
             point=point,
             method="gd",
@@ -381,8 +385,25 @@ class Descent:
             outcome="diverged",
             training_loss=None,
             generalization_loss=None,
-            message=(
-                f"gradient descent diverged: the loss was no longer finite within {self._settings.log_every} steps "
-                f"after {since}, at learning rate {rate:g}; try a smaller gd.learning_rate"
-            ),
+            message=f"gradient descent diverged: {message}; try a smaller gd.learning_rate",
         )
+
+    def _divergence(self, state: DescentState, run: int) -> str | None:
+        """How a run diverged; None where it did not."""
+        last, rate, first = state.last_finite[run], state.diverged[run], self._first_losses[run]
+        if rate is not None or last is None:
+            since = "the initial weights" if last is None else f"step {last[0]} (training loss {last[1]:.3g})"
+            within = f"within {self._settings.log_every} steps after {since}, at learning rate {rate:g}"
+            return f"the loss was no longer finite {within}"
+        if last[1] <= FAR_ABOVE * first:
+            return None
+        rate = float(state.learning_rates.of_run[run])
+        return f"the training loss rose from {first:.3g} to {last[1]:.3g} by step {last[0]}, at learning rate {rate:g}"
+
+    @cached_property
+    def _first_losses(self) -> list[float]:
+        """Per run: the training loss of the initial weights or of W = 0, whichever is larger."""
+        weights = self._initial_weights.to(self._device, self._dtype)
+        initial = self._losses_of_products(*self._last_product(weights), 1)[:, 0]
+        of_zero = self._problem.targets.square().mean(-1).repeat_interleave(len(self._points))
+        return torch.maximum(initial, of_zero).tolist()
