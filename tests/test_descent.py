@@ -12,7 +12,7 @@ from engine.descent import batched_step, descent, grouping, loss_gradient
 from engine.descent.descent import Descent, DescentState
 from engine.descent.inits import initial_factors
 from engine.descent.optimizers import optimizer as make_optimizer
-from engine.descent.optimizers.group_rmsprop import DECAY, EPSILON
+from engine.descent.optimizers.group_rmsprop import DECAY
 from engine.events import Event, Finished, Rows
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
@@ -24,6 +24,8 @@ from tests.settings import point
 
 SEEDS = (0, 1, 2)
 CPU = torch.device("cpu")
+EPSILON = 1e-6
+"""of group RMSprop by default"""
 
 
 def _run(**fields: Any) -> tuple[list[list[float]], list[TrialResult]]:

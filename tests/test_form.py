@@ -189,7 +189,7 @@ def test_a_field_said_to_be_idle_changes_no_number_of_gradient_descent_and_the_o
     base = {**settings, "steps": 20, "log_every": 20, "init_scale": 0.5, "width": 4, "learning_rate": 0.01}
     before = _descent(point(**base))
     silent = idle(_values(point(**base)))
-    others = {"momentum": 0.5, "batch_size": 3, "negative_slope": 0.7, "width": 6, "init": "gaussian"}
+    others = {"momentum": 0.5, "batch_size": 3, "epsilon": 0.1, "negative_slope": 0.7, "width": 6, "init": "gaussian"}
     for name, value in others.items():
         key = next(key for key in fields() if key.endswith(f".{name}"))
         same = _descent(point(**{**base, name: value})) == before

@@ -71,6 +71,21 @@ REFERENCES: dict[OptimizerName, Update] = {
 }
 
 
+@pytest.mark.parametrize("name", ["group_rmsprop", "group_rmsprop_heavy_ball", "adam"])
+@pytest.mark.parametrize("epsilon", ["auto", 1e-4, 3.0])
+def test_the_first_step_of_an_adaptive_optimizer_is_the_gradient_over_its_root_and_epsilon(
+    name: OptimizerName, epsilon: float | str
+) -> None:
+    """At the first step every bias-corrected average is the gradient's own: its norm, or for Adam each entry's size."""
+    rule = optimizer(point(optimizer=name, epsilon=epsilon).gd)
+    gradient = torch.tensor([[3e-4, -4e-4, 0.0], [3.0, -4.0, 0.0]]).double()
+    weights = torch.zeros(2, 3).double()
+    rule.step(rule.init(weights), weights, gradient.clone(), torch.full((2, 1), RATE, dtype=torch.float64))
+    added = {"adam": 1e-8}.get(name, 1e-6) if epsilon == "auto" else float(epsilon)
+    root = gradient.abs() if name == "adam" else gradient.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(weights, -RATE * gradient / (root + added), rtol=1e-9, atol=0.0)
+
+
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
 @pytest.mark.parametrize("name", REFERENCES)
 def test_an_optimizers_steps_are_those_of_its_textbook_formula(name: OptimizerName, backend: str) -> None:

@@ -224,6 +224,7 @@ def test_the_presets_of_arora_et_al_start_from_products_of_the_published_size() 
         gd = point.gd
         assert (gd.optimizer, gd.init, gd.learning_rate, gd.steps) == ("gradient_descent", "identity", 0.01, 200_000)
         assert gd.init_scale**point.model.depth == pytest.approx(1e-3, rel=2e-3)
+        assert gd.stop_below == 0.0
     for name in ("arora-2019-1", "arora-2019-2"):
         for panel in _figure(name).panels:
             for run in panel.runs:
@@ -231,3 +232,16 @@ def test_the_presets_of_arora_et_al_start_from_products_of_the_published_size() 
                     scale = 1e-3 if run.at is None else float(run.at)
                     assert point.gd.init_scale**point.model.depth == pytest.approx(scale, rel=7e-3)
                     assert (point.problem.rows, point.problem.norm, point.model.width) == (100, 100.0, 100)
+
+
+@pytest.mark.parametrize("scale", ["", "-1e-4", "-1e-5", "-1e-6"])
+@pytest.mark.parametrize("kind", ["completion", "sensing"])
+def test_the_presets_of_arora_et_al_descend_as_published_from_each_scale(kind: str, scale: str) -> None:
+    experiment = preset.load(f"arora-2019-{kind}{scale}")
+    assert [point.model.depth for point in experiment.points] == [1, 2, 3, 4]
+    for point in experiment.points:
+        problem, gd = point.problem, point.gd
+        assert (problem.kind, problem.rank, problem.norm, problem.measurements) == (kind, 5, 100.0, 2_000)
+        assert (gd.optimizer, gd.init, gd.learning_rate, gd.epsilon) == ("group_rmsprop", "gaussian", 1e-3, 1e-4)
+        assert (gd.stop_below, gd.steps) == (1e-6, 1_000_000)
+        assert gd.init_scale**point.model.depth == pytest.approx(float(scale[1:] or 1e-3), rel=7e-3)

@@ -40,12 +40,17 @@ class InitTraits(Traits):
 
 @dataclass(frozen=True)
 class OptimizerTraits(Traits):
-    adaptive: bool = False
-    """scales its steps by itself, so that `gd.learning_rate` can't be auto"""
+    epsilon: float | None = None
+    """what `gd.epsilon` is where it is auto; None for an optimizer without one"""
     momentum: bool = False
     """has `gd.momentum`"""
     batches: bool = False
     """is given the gradient of `gd.batch_size` measurements"""
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether it scales its steps by itself, so that `gd.learning_rate` can't be auto."""
+        return self.epsilon is not None
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,9 @@ OPTIMIZERS: dict[OptimizerName, OptimizerTraits] = {
     "gradient_descent": OptimizerTraits("the learning rate times the gradient"),
     "heavy_ball": OptimizerTraits("with momentum", momentum=True),
     "nesterov": OptimizerTraits("with momentum, the gradient taken ahead", momentum=True),
-    "group_rmsprop": OptimizerTraits("adaptive, by the whole gradient's norm", adaptive=True),
-    "group_rmsprop_heavy_ball": OptimizerTraits("group_rmsprop with momentum", adaptive=True, momentum=True),
-    "adam": OptimizerTraits("adaptive, entry by entry", adaptive=True),
+    "group_rmsprop": OptimizerTraits("adaptive, by the whole gradient's norm", epsilon=1e-6),
+    "group_rmsprop_heavy_ball": OptimizerTraits("group_rmsprop with momentum", epsilon=1e-6, momentum=True),
+    "adam": OptimizerTraits("adaptive, entry by entry", epsilon=1e-8),
     "sgd": OptimizerTraits("gradient descent on random batches", batches=True),
 }
 PRIORS: dict[PriorName, Traits] = {

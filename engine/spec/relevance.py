@@ -49,6 +49,7 @@ _GD = _where(METHODS_KEY, "gd")
 _GNC = _where(METHODS_KEY, "gnc")
 _GUESSES = _where(METHODS_KEY, "gnc", "prior")
 _MOMENTUM = _where("gd.optimizer", *(name for name, traits in OPTIMIZERS.items() if traits.momentum))
+_ADAPTIVE = _where("gd.optimizer", *(name for name, traits in OPTIMIZERS.items() if traits.adaptive))
 _BATCHES = _where("gd.optimizer", *(name for name, traits in OPTIMIZERS.items() if traits.batches))
 _LIMITED = Condition("gnc.sampler", none_of=tuple(name for name, traits in SAMPLERS.items() if not traits.limited))
 
@@ -69,6 +70,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "gd.optimizer": (_GD,),
     "gd.learning_rate": (_GD,),
     "gd.momentum": (_MOMENTUM, _GD),
+    "gd.epsilon": (_ADAPTIVE, _GD),
     "gd.batch_size": (_BATCHES, _GD),
     "gd.init": (_GD,),
     "gd.init_scale": (_GD,),

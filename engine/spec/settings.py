@@ -42,7 +42,7 @@ Count = Annotated[Whole, Ge(1)]
 Positive = Annotated[float, Gt(0.0)]
 
 
-def _rate(value: Any) -> Any:
+def _positive_or_auto(value: Any) -> Any:
     if value == "auto":
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -50,7 +50,7 @@ def _rate(value: Any) -> Any:
     return float(value)
 
 
-LearningRate = Annotated[float | Literal["auto"], PlainValidator(_rate)]
+PositiveOrAuto = Annotated[float | Literal["auto"], PlainValidator(_positive_or_auto)]
 
 
 class Section(BaseModel):
@@ -106,10 +106,12 @@ class GDSettings(Section):
 
     optimizer: OptimizerName = "gradient_descent"
     """how the gradient moves the weights"""
-    learning_rate: LearningRate = 0.1
+    learning_rate: PositiveOrAuto = 0.1
     """step size η, or auto: half of what the problem's curvature allows (not for the adaptive optimizers)"""
     momentum: Annotated[float, Ge(0.0), Lt(1.0)] = 0.9
     """share of the velocity that an optimizer with momentum keeps from step to step"""
+    epsilon: PositiveOrAuto = "auto"
+    """ε, added to the root that an adaptive optimizer divides its steps by; auto: 1e-6, for adam 1e-8"""
     batch_size: Count = 5
     """measurements drawn for each step of sgd, without replacement; all of them where there are no more"""
     init: InitName = "default_uniform"
@@ -127,6 +129,11 @@ class GDSettings(Section):
     course as predicted from this step on; -1: don't"""
     dtype: DtypeName = "float64"
     """floating-point type of the weights"""
+
+    @property
+    def epsilon_in_use(self) -> float:
+        """ε, `auto` worked out; 0 for an optimizer that has none."""
+        return self.epsilon if self.epsilon != "auto" else OPTIMIZERS[self.optimizer].epsilon or 0.0
 
 
 class GnCSettings(Section):

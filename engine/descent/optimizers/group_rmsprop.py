@@ -1,8 +1,8 @@
 """Group RMSprop: one adaptive step size for the whole gradient.
 
 With g all gradients of a data set together, v ← α v + (1 − α) ‖g‖² and, at step t,
-W ← W − η g / (√(v / (1 − α^t)) + ε), with α = 0.99, ε = 1e−6 [Arora, Cohen, Hu, Luo 2019, experiments; constants of the
-published code of Alexander et al. 2025]. The direction is plain gradient descent's; only the step's length adapts.
+W ← W − η g / (√(v / (1 − α^t)) + ε), with α = 0.99 [Arora, Cohen, Hu, Luo 2019, experiments, where ε = 1e−4; published
+code of Alexander et al. 2025, where ε = 1e−6]. The direction is plain gradient descent's; only the step's length adapts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from torch import Tensor
 from engine.spec.settings import GDSettings
 
 DECAY = 0.99
-EPSILON = 1e-6
 
 
 class GroupRMSprop:
@@ -23,7 +22,7 @@ class GroupRMSprop:
     rotation_equivariant: ClassVar[bool] = True
 
     def __init__(self, settings: GDSettings) -> None:
-        pass
+        self._epsilon = settings.epsilon_in_use
 
     def init(self, weights: Float[Tensor, "run parameter"]) -> tuple[Tensor, ...]:
         """Moving average of the squared norm, and its weight 1 − α^t, shape (run, 1) each."""
@@ -31,19 +30,18 @@ class GroupRMSprop:
 
     def step(self, state: Any, weights: Any, gradient: Any, learning_rate: Any) -> None:
         average, weight = state
-        gradient *= learning_rate / typical_norm(average, weight, gradient)
+        gradient *= learning_rate / self.typical_norm(average, weight, gradient)
         weights -= gradient
 
-
-def typical_norm(average: Any, weight: Any, gradient: Any) -> Any:
-    """√(v / (1 − α^t)) + ε with this step's gradient taken in: moves `average` and `weight`, in place."""
-    squared_norm = (gradient[:, None] @ gradient[:, :, None])[:, 0]
-    squared_norm *= 1 - DECAY
-    average *= DECAY
-    average += squared_norm
-    weight *= DECAY
-    weight += 1 - DECAY
-    root = average / weight
-    root **= 0.5
-    root += EPSILON
-    return root
+    def typical_norm(self, average: Any, weight: Any, gradient: Any) -> Any:
+        """√(v / (1 − α^t)) + ε with this step's gradient taken in: moves `average` and `weight`, in place."""
+        squared_norm = (gradient[:, None] @ gradient[:, :, None])[:, 0]
+        squared_norm *= 1 - DECAY
+        average *= DECAY
+        average += squared_norm
+        weight *= DECAY
+        weight += 1 - DECAY
+        root = average / weight
+        root **= 0.5
+        root += self._epsilon
+        return root

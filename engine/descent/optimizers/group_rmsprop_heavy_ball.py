@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.descent.optimizers.group_rmsprop import GroupRMSprop, typical_norm
+from engine.descent.optimizers.group_rmsprop import GroupRMSprop
 from engine.spec.settings import GDSettings
 
 
 class GroupRMSpropHeavyBall(GroupRMSprop):
     def __init__(self, settings: GDSettings) -> None:
+        super().__init__(settings)
         self._momentum = settings.momentum
 
     def init(self, weights: Float[Tensor, "run parameter"]) -> tuple[Tensor, ...]:
@@ -27,7 +28,7 @@ class GroupRMSpropHeavyBall(GroupRMSprop):
 
     def step(self, state: Any, weights: Any, gradient: Any, learning_rate: Any) -> None:
         average, weight, velocity = state
-        gradient *= learning_rate / typical_norm(average, weight, gradient)
+        gradient *= learning_rate / self.typical_norm(average, weight, gradient)
         velocity *= self._momentum
         velocity -= gradient
         weights += velocity
