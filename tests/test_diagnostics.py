@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from engine.descent import diagnostics
-from engine.descent.diagnostics import Truth, diagnose, spectrum, spectrum_of_product
+from engine.descent.descent import Descent
+from engine.descent.diagnostics import Spectrum, Truth, diagnose, spectrum, spectrum_of_product
 from engine.descent.inits import initial_factors
-from engine.events import diagnostic_names
+from engine.events import Rows, diagnostic_names
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
 from engine.problems.problem import make_problem
@@ -158,3 +159,42 @@ def test_what_an_incomplete_spectrum_cannot_tell_is_nan() -> None:
     assert math.isnan(found["effective_rank"].item())
     exact = torch.linalg.svdvals(left @ right)[0]
     assert found["stable_rank"].item() == pytest.approx(float(exact.square().sum() / exact[0] ** 2), rel=0.02)
+
+
+def test_the_numerical_rank_is_known_where_the_values_found_reach_below_it() -> None:
+    values = torch.tensor([[1.0, 0.1, 1e-2, 1e-5], [1.0, 0.1, 0.1, 0.1]]).double()
+    vectors = torch.linalg.qr(_random(2, 150, 4)).Q
+    found = diagnose([_random(2, 150, 150)] * 2, Spectrum(vectors, values, vectors, False), None)
+    assert found["numerical_rank"][0].item() == 3
+    assert math.isnan(found["numerical_rank"][1].item())
+
+
+@pytest.mark.parametrize(("width", "missing"), [(150, 0), (3, 2)])
+def test_a_large_w_of_completion_has_its_distance_and_alignments_without_being_held(width: int, missing: int) -> None:
+    """Of rank 5, 160×140, after 100 steps; a model of width 3 has no fourth and fifth vector."""
+    settings = point(
+        kind="completion", rows=160, columns=140, rank=5, norm=140.0, measurements=6_000, width=width, depth=2,
+        init="gaussian", init_scale=0.5, learning_rate=10.0, steps=100, log_every=100,
+    )  # fmt: skip
+    problem = make_problem(settings.problem, SEEDS)
+    procedure = Descent({0: settings}, SEEDS, problem, torch.device("cpu"))
+    state, events = procedure.init()
+    while procedure.fraction(state) < 1:
+        state, more = procedure.step(state)
+        events += more
+    rows = [row for event in events if isinstance(event, Rows) and event.table == "diagnostics" for row in event.rows]
+    matrices = end_to_end_matrix(procedure._layout.factors(state.weights), activation(settings.model))
+    assert problem.truth is not None
+    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    true_left, _, true_right = torch.linalg.svd(problem.truth, full_matrices=False)
+    names = diagnostic_names(2, 5)
+    for seed in SEEDS:
+        found = dict(zip(names, next(row for row in rows if list(row[1:3]) == [seed, 100])[3:], strict=True))
+        distance = float((matrices[seed] - problem.truth[seed]).norm())
+        assert found["distance_to_truth"] == pytest.approx(distance, rel=1e-9)
+        for index in range(5 - missing):
+            on_left = abs(float(left[seed, :, index] @ true_left[seed, :, index]))
+            on_right = abs(float(right[seed, index] @ true_right[seed, index]))
+            assert found[f"left_alignment_{index + 1}"] == pytest.approx(on_left, abs=1e-6)
+            assert found[f"right_alignment_{index + 1}"] == pytest.approx(on_right, abs=1e-6)
+        assert all(math.isnan(found[f"left_alignment_{index}"]) for index in range(6 - missing, 6))

@@ -324,7 +324,7 @@ class Descent:
         values = torch.where(finite[:, None], padded, torch.nan)
         table = torch.cat([finite[:, None].to(losses), losses, values], dim=1).view(marks, count, -1)
         steps, rates = [mark.step for mark in of_steps], torch.cat([mark.rates.of_run for mark in of_steps])
-        return table, Look(steps, rates, factors, left, right, matrices, found, shown=np.empty((0, 0), np.bool_))
+        return table, Look(steps, rates, factors, left, right, matrices, losses, found, shown=np.empty((0, 0), np.bool_))
 
     def _stacked(self, marks: Sequence[Mark]) -> Float[Tensor, "mark run parameter"]:
         """Their weights, in memory that the next call overwrites: fresh pages each time cost more than the copy."""

@@ -63,7 +63,7 @@ def spectrum_of_product(left: Float[Tensor, "seed m k"], right: Float[Tensor, "s
     """
     rows, inner, columns = *left.shape[-2:], right.shape[-1]
     if min(rows, inner, columns) > MAX_COMPLETE_SPECTRUM:
-        return _randomized(left, right, count)
+        return _randomized([left, right], count)
     if rows == min(rows, inner, columns):
         basis, triangle = torch.linalg.qr((left @ right).mT)
         small = spectrum(triangle.mT)
@@ -78,17 +78,28 @@ def spectrum_of_product(left: Float[Tensor, "seed m k"], right: Float[Tensor, "s
     return Spectrum(left_basis @ small.left, small.values, right_basis @ small.right, True)
 
 
-def _randomized(left: Float[Tensor, "seed m k"], right: Float[Tensor, "seed k n"], count: int) -> Spectrum:
-    columns = right.shape[-1]
-    sketch = min(count + OVERSAMPLING, left.shape[-2], left.shape[-1], columns)
-    test = Stream(0, "sketch").normal(columns, sketch).to(left.device, left.dtype)
-    basis = torch.linalg.qr(left @ (right @ test)).Q
+def _randomized(product: Sequence[Float[Tensor, "seed _ _"]], count: int) -> Spectrum:
+    """Of the product of some matrices, as `spectrum_of_product` says."""
+    first, columns = product[0], product[-1].shape[-1]
+    sketch = min(count + OVERSAMPLING, *(size for matrices in product for size in matrices.shape[-2:]))
+    test = Stream(0, "sketch").normal(columns, sketch).to(first.device, first.dtype)
+    forward, backward = list(reversed(product)), [matrices.mT for matrices in product]
+    basis = torch.linalg.qr(_applied(forward, test)).Q
     for _ in range(POWER_ITERATIONS):
-        basis = torch.linalg.qr(right.mT @ (left.mT @ basis)).Q
-        basis = torch.linalg.qr(left @ (right @ basis)).Q
-    compressed = (basis.mT @ left) @ right
+        basis = torch.linalg.qr(_applied(backward, basis)).Q
+        basis = torch.linalg.qr(_applied(forward, basis)).Q
+    compressed = basis.mT
+    for matrices in product:
+        compressed = compressed @ matrices
     small_left, values, small_right = torch.linalg.svd(compressed, full_matrices=False)
     return Spectrum(basis @ small_left, values, small_right.mT, False).leading(count)
+
+
+def _applied(matrices: Sequence[Tensor], vectors: Tensor) -> Tensor:
+    """The first matrix first."""
+    for matrix in matrices:
+        vectors = matrix @ vectors
+    return vectors
 
 
 def effective_rank(values: Float[Tensor, "seed k"]) -> Float[Tensor, " seed"]:
@@ -153,14 +164,17 @@ def frobenius_norm_of_product(
 class Truth:
     """What the diagnostics need of W*, worked out once."""
 
-    matrices: Float[Tensor, "seed m n"]
+    matrices: Float[Tensor, "seed m n"] | None
+    """None where it is large"""
     left: Float[Tensor, "seed m aligned"]
     right: Float[Tensor, "seed n aligned"]
 
     @staticmethod
     def of(matrices: Float[Tensor, "seed m n"], aligned: int) -> Truth:
-        whole = spectrum(matrices).leading(aligned)
-        return Truth(matrices, whole.left, whole.right)
+        """Of a large W* the leading singular vectors only, by the randomized method: exact up to rank 10."""
+        small = min(matrices.shape[-2:]) <= MAX_COMPLETE_SPECTRUM
+        whole = (spectrum(matrices) if small else _randomized([matrices], aligned)).leading(aligned)
+        return Truth(matrices if small else None, whole.left, whole.right)
 
 
 def diagnose(
@@ -169,11 +183,13 @@ def diagnose(
     truth: Truth | None,
     matrices: Float[Tensor, "seed m n"] | None = None,
     frobenius_norm: Float[Tensor, " seed"] | None = None,
+    distance: Float[Tensor, " seed"] | None = None,
 ) -> dict[str, Float[Tensor, " seed"]]:
     """Every diagnostic by its name, in the order of `engine.events.diagnostic_names`.
 
-    Without a truth there are no alignments; the distance to W* needs `matrices` too. Of an incomplete spectrum only the
-    Frobenius norm (if given) and the stable rank are known; what needs all singular values is NaN.
+    Without a truth there are no alignments; the distance to W* is as given, or is worked out where there are `matrices`.
+    Of an incomplete spectrum the alignments are known, the Frobenius norm (if given) and the stable rank, and the
+    numerical rank where it is less than the number of values found; what needs all singular values is NaN.
     """
     values = spectrum.values
     unknown = values.new_full(values.shape[:1], torch.nan)
@@ -182,22 +198,33 @@ def diagnose(
     if not spectrum.complete and frobenius_norm is None:
         frobenius = unknown
     complete = spectrum.complete
-    distance = unknown if truth is None or matrices is None else _frobenius(matrices - truth.matrices)
+    if matrices is not None and truth is not None and truth.matrices is not None:
+        distance = _frobenius(matrices - truth.matrices)
+    rank = numerical_rank(values)
     found = [
         effective_rank(values) if complete else unknown,
-        numerical_rank(values) if complete else unknown,
+        rank if complete else torch.where(rank < values.shape[-1], rank, unknown),
         stable_rank(frobenius, values[:, 0]),
         values.sum(-1) if complete else unknown,
         frobenius,
         schatten_norm(values, depth) if complete else unknown,
         balancedness_gap(factors),
-        distance,
+        unknown if distance is None else distance,
         *layer_norms(factors),
     ]
     if truth is not None:
-        found += (spectrum.left[..., :aligned] * truth.left).sum(-2).abs().unbind(-1)
-        found += (spectrum.right[..., :aligned] * truth.right).sum(-2).abs().unbind(-1)
+        found += _alignments(spectrum.left, truth.left).unbind(-1)
+        found += _alignments(spectrum.right, truth.right).unbind(-1)
     return dict(zip(diagnostic_names(depth, aligned), found, strict=True))
+
+
+def _alignments(
+    vectors: Float[Tensor, "seed m k"], true: Float[Tensor, "seed m aligned"]
+) -> Float[Tensor, "seed aligned"]:
+    """|<u_i, u*_i>|; NaN where the factors are too narrow for an i-th vector."""
+    count = true.shape[-1]
+    cosines = (vectors[..., :count] * true[..., : vectors.shape[-1]]).sum(-2).abs()
+    return torch.nn.functional.pad(cosines, (0, count - cosines.shape[-1]), value=torch.nan)
 
 
 def _stacked(factors: Factors) -> Float[Tensor, "inner seed width width"] | None:

@@ -82,6 +82,8 @@ class Look:
     right: Float[Tensor, "batch n k"]
     matrices: Float[Tensor, "batch m n"] | None
     """W = left·rightᵀ; None where that is too large"""
+    losses: Float[Tensor, "batch 2"]
+    """on the training set, and on what is held out"""
     spectrum: Spectrum
     shown: Bool[ndarray, "mark run"]
     """per log point, per run: whether it is finite, and always was"""
@@ -107,7 +109,7 @@ class Observer:
         self._depth = first.model.depth
         self._small = min(first.problem.rows, first.problem.columns) <= MAX_COMPLETE_SPECTRUM
         aligned = aligned_vectors(first) if problem.truth is not None else 0
-        self._truth = None if problem.truth is None or not self._small else Truth.of(problem.truth, aligned)
+        self._truth = None if problem.truth is None else Truth.of(problem.truth, aligned)
         self._truths: dict[int, Truth] = {}
         """the truth repeated for the number of log points last looked at"""
         self._names = diagnostic_names(self._depth, 0 if self._truth is None else aligned)
@@ -150,12 +152,13 @@ class Observer:
 
     def look(self, observed: Observed, look: Look) -> tuple[Observed, list[Event]]:
         """The rows of some log points."""
-        matrices = look.matrices
+        matrices, truth = look.matrices, self._truth_of_batch(len(look.steps))
         if matrices is not None:
-            found = diagnose(look.factors, look.spectrum, self._truth_of_batch(len(look.steps)), matrices)
+            found = diagnose(look.factors, look.spectrum, truth, matrices)
         else:
             frobenius = frobenius_norm_of_product(look.left, look.right.mT)
-            found = diagnose(look.factors, look.spectrum, None, frobenius_norm=frobenius)
+            distance = self._problem.distance_to_truth(*look.losses.unbind(-1))
+            found = diagnose(look.factors, look.spectrum, truth, None, frobenius, distance)
         rows = log_rows(self._runs, look.steps, torch.stack(list(found.values()), dim=1), look.shown)
         events: list[Event] = [Rows("diagnostics", rows, (*_PLACE, *self._names))]
         if matrices is not None and self._entry_names:
@@ -239,6 +242,7 @@ class Observer:
         def each(of_seed: Tensor) -> Tensor:
             return of_seed.repeat_interleave(points, 0).repeat(marks, 1, 1)
 
-        found = Truth(each(self._truth.matrices), each(self._truth.left), each(self._truth.right))
+        matrices = None if self._truth.matrices is None else each(self._truth.matrices)
+        found = Truth(matrices, each(self._truth.left), each(self._truth.right))
         self._truths = {marks: found}
         return found

@@ -232,6 +232,18 @@ class Problem:
         held_out = apply_to_product(self.held_out, left, right) - self.held_out_targets
         return training.square().mean(-1), held_out.square().mean(-1)
 
+    def distance_to_truth(
+        self, training_loss: Float[Tensor, "*any"], generalization_loss: Float[Tensor, "*any"]
+    ) -> Float[Tensor, "*any"] | None:
+        """‖W − W*‖_F of what has these losses: single entries, the observed and the others, are all of W.
+
+        None for other measurements, which are not orthonormal, and where W* is not known.
+        """
+        if self.truth is None or not isinstance(self.measurements, EntryOperator):
+            return None
+        observed, others = self.targets.shape[-1], self.held_out_targets.shape[-1]
+        return (observed * training_loss + others * generalization_loss).sqrt()
+
     def one(self, index: int) -> Problem:
         """The data set of one seed, with a seed axis of length 1."""
         return Problem(
