@@ -30,7 +30,7 @@ from _harness import arguments_of, run, seconds
 from descent import batched
 from samplers import point as guess_point
 
-from engine.analysis.line_fit import Means, bend, fit_power_law
+from engine.analysis.line_fit import Means, bend, fit_law
 from engine.models.factorization import factor_shapes
 from engine.parallel import keep_freed_memory, limit_cores
 from engine.problems.problem import make_problem
@@ -71,8 +71,9 @@ def exponent(name: str, sizes: Sequence[float], costs: Sequence[Sequence[float]]
     """The power law through costs in seconds, one list a repetition."""
     x, values = np.array(sizes, np.float64), np.array(costs)
     means, chosen = Means.of(values), np.ones(len(x), np.bool_)
-    fit, halves = fit_power_law(x, means, chosen), bend(x, means, chosen)
-    differs = f"; no single power: {halves[0]:.2f} in the lower half, {halves[1]:.2f} in the upper" if halves else ""
+    fit, halves = fit_law("logarithmic", x, means, chosen), bend("logarithmic", x, means, chosen)
+    low, high = halves or (fit, fit)
+    differs = f"; no single power: {low.slope:.2f} in the lower half, {high.slope:.2f} in the upper" if halves else ""
     return Row(
         f"{name}, {number(sizes[0])} to {number(sizes[-1])}: exponent",
         fit.slope,

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.special import stdtrit
+from scipy.stats import chi2
 
-from engine.analysis.line_fit import Means, bend, fit_line, fit_power_law, t_quantile
-from engine.analysis.tails import LAST_EDGE, loss_at, nearest_edge, share_below
+from engine.analysis.line_fit import Law, Means, bend, fit_law, t_quantile, upper_half
+from engine.analysis.tails import LAST_EDGE, chi_square_quantile, loss_at, nearest_edge, share_below
 from engine.analysis.theorems import default_edge, measure, theorem_of
 from engine.results import HISTOGRAM_EDGES, TrialResult
 from engine.spec.experiment import Experiment
@@ -53,43 +54,104 @@ def test_an_edge_is_its_own_nearest() -> None:
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-def test_data_sets_that_agree_on_the_exponent_give_it_without_error_however_much_their_sizes_differ() -> None:
+EVERYWHERE = np.ones(len(WIDTHS), dtype=np.bool_)
+
+
+@pytest.mark.parametrize("law", ["logarithmic", "additive"])
+def test_data_sets_that_agree_on_the_exponent_give_it_without_error_however_much_their_sizes_differ(law: Law) -> None:
     x = np.array(WIDTHS, dtype=np.float64)
     means = Means.of(np.array([[0.5], [1.0], [2.5], [0.7]]) * x**-0.5)
-    everywhere = np.ones(len(x), dtype=np.bool_)
-    fit = fit_power_law(x, means, everywhere)
-    assert fit.slope == pytest.approx(-0.5, abs=1e-12)
-    assert fit.slope_reach < 1e-12
+    fit = fit_law(law, x, means, EVERYWHERE)
+    assert fit.slope == pytest.approx(-0.5, abs=1e-9)
+    assert fit.slope_reach < 1e-9
     assert np.exp(fit.intercept) == pytest.approx(np.mean([0.5, 1.0, 2.5, 0.7]))
     assert fit.intercept_reach > 0.1
 
 
-@pytest.mark.parametrize("law", ["power", "line"])
-def test_intervals_hold_the_truth_as_often_as_they_say(law: str) -> None:
-    """Of 400 fits 95 % should: within 3 standard errors (1.1 % each), and 2 % for weights that are estimates too."""
-    generator, x = np.random.default_rng(2), np.array(WIDTHS, dtype=np.float64)
-    held = 0
+def _coverage(held: int, fits: int, errors: float = 3.0) -> float:
+    """By how much a share of intervals may miss 95 % by chance."""
+    return abs(held / fits - 0.95) / np.sqrt(0.95 * 0.05 / fits) / errors
+
+
+@pytest.mark.parametrize("law", ["logarithmic", "line"])
+def test_intervals_hold_the_truth_as_often_as_they_say(law: Law) -> None:
+    generator, x, held = np.random.default_rng(2), np.array(WIDTHS, dtype=np.float64), 0
     for _ in range(400):
         sizes = 1 + 0.2 * generator.standard_normal((8, 1))
-        exact = x**-0.7 if law == "power" else 0.2 + 0.5 * x / x.max()
+        exact = x**-0.7 if law == "logarithmic" else 0.2 - 0.7 * x / x.max()
         means = Means.of(sizes * exact * (1 + 0.1 * generator.standard_normal((8, len(x)))))
-        everywhere = np.ones(len(x), dtype=np.bool_)
-        if law == "power":
-            fit = fit_power_law(x, means, everywhere)
-            held += abs(fit.slope + 0.7) <= fit.slope_reach
-        else:
-            fit = fit_line(x / x.max(), means, everywhere)
-            held += abs(fit.slope - 0.5) <= fit.slope_reach
-    assert held / 400 == pytest.approx(0.95, abs=0.053)
+        fit = fit_law(law, x if law == "logarithmic" else x / x.max(), means, EVERYWHERE)
+        held += abs(fit.slope + 0.7) <= fit.slope_reach
+    assert _coverage(held, 400) < 1
 
 
-def test_a_power_law_that_bends_is_told_from_one_that_does_not() -> None:
+def test_lines_through_means_whose_spread_grows_with_them_keep_their_coverage() -> None:
+    """1 − P = lognormal/L over depths 2 to 10, most of the noise a data set's own. Weights from the same data sets held
+    the limit in 89 % and the slope in 80 to 87 %; the 3 % are for the skewness of eight lognormal numbers."""
+    generator, depths = np.random.default_rng(6), np.arange(2, 11)
+    everywhere = np.ones(len(depths), dtype=np.bool_)
+    for spread in (0.3, 0.6):
+        limits = slopes = 0
+        for _ in range(600):
+            own, shared = generator.standard_normal((8, len(depths))), generator.standard_normal((8, 1))
+            noise = np.exp(spread * (np.sqrt(0.7) * shared + np.sqrt(0.3) * own) - spread**2 / 2)
+            fit = fit_law("line", 1 / depths, Means.of(noise / depths), everywhere)
+            limits += abs(fit.intercept) <= fit.intercept_reach
+            slopes += abs(fit.slope - 1) <= fit.slope_reach
+        for held in (limits, slopes):
+            assert held / 600 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 600) - 0.03
+
+
+def test_an_exponent_is_not_slower_for_points_that_can_not_be_told_from_zero() -> None:
+    """Differences fall as k^(−0.7) into an error that does not: the widest are apart from zero only where chance made
+    them large, and a fit to these alone held the exponent in 76 to 86 %. Within 3 standard errors and 3 %."""
+    generator, x, held, off = np.random.default_rng(7), np.array([5, 10, 20, 40, 80, 160.0]), 0, []
+    everywhere = np.ones(len(x), dtype=np.bool_)
+    for _ in range(400):
+        sizes = 1 + 0.3 * generator.standard_normal((8, 1))
+        means = Means.of(sizes * x**-0.7 + 0.06 * generator.standard_normal((8, len(x))))
+        fit = fit_law("additive", x, means, everywhere)
+        held += abs(fit.slope + 0.7) <= fit.slope_reach
+        off.append(fit.slope + 0.7)
+    assert held / 400 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 400) - 0.03
+    assert abs(np.median(off)) < 3 * 1.2533 * np.std(off) / np.sqrt(400)  # 1.2533: of a median's error
+
+
+@pytest.mark.parametrize("law", ["logarithmic", "additive"])
+def test_a_power_law_that_bends_is_told_from_one_that_does_not(law: Law) -> None:
     generator, x = np.random.default_rng(3), np.array([5, 10, 20, 40, 80, 160.0])
-    curved = x**-0.3 * np.exp(-x / 100)
-    means = Means.of(curved * (1 + 0.02 * generator.standard_normal((8, 6))))
-    halves = bend(x, means, means.beyond_zero())
+    everywhere = np.ones(len(x), dtype=np.bool_)
+    noise = 1 + 0.02 * generator.standard_normal((8, 6))
+    halves = bend(law, x, Means.of(x**-0.3 * np.exp(-x / 100) * noise), everywhere)
     assert halves is not None
-    assert halves[1] < halves[0] < 0
+    assert halves[1].slope < halves[0].slope < 0
+    assert abs(halves[0].slope - -0.4) < 0.15
+    assert bend(law, x, Means.of(x**-0.3 * noise), everywhere) is None
+
+
+def test_the_far_half_has_the_larger_x_and_is_all_of_a_few_points() -> None:
+    x = np.array([40.0, 5, 10, 80, 20, 160, 320])
+    assert x[upper_half(x, np.ones(7, dtype=np.bool_))].tolist() == [40, 80, 160, 320]
+    assert upper_half(x, x < 160).sum() == 5
+
+
+def test_a_missing_trial_does_not_look_like_a_slope() -> None:
+    """Data sets at 0.1, 0.2, … 0.8 wherever they are; the two highest are missing at one end."""
+    x, values = np.array(WIDTHS, dtype=np.float64), np.tile(np.linspace(0.1, 0.8, 8)[:, None], len(WIDTHS))
+    values[6:, -1] = np.nan
+    fit = fit_law("line", x, Means.of(values), EVERYWHERE)
+    assert (fit.data_sets, fit.slope) == (6, pytest.approx(0.0, abs=1e-12))
+
+
+def test_points_with_few_data_sets_are_given_up_before_data_sets_are() -> None:
+    values = np.ones((8, 5))
+    values[:5, 1] = values[2, 3] = np.nan
+    seeds, points = Means.of(values).whole()
+    assert points.tolist() == [True, False, True, True, True]
+    assert np.flatnonzero(~seeds).tolist() == [2]
+    part = Means.of(values).fitted()
+    assert part.count.tolist() == [7, 0, 7, 7, 7]
+    assert not Means.of(np.full((8, 3), np.nan)).whole()[1].any()
 
 
 def test_sampling_errors_count_where_the_data_sets_agree_by_chance() -> None:
@@ -113,6 +175,11 @@ def test_missing_trials_are_left_out_of_the_means() -> None:
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 8, 30, 99, 1000])
 def test_the_t_quantile_is_students(degrees: int) -> None:
     assert t_quantile(degrees) == pytest.approx(stdtrit(degrees, 0.975), rel=1e-9)
+
+
+@pytest.mark.parametrize("degrees", [3, 4, 8, 16, 100])
+def test_the_chi_square_quantile_is_the_tabulated_one(degrees: int) -> None:
+    assert chi_square_quantile(degrees) == pytest.approx(chi2.ppf(0.95, degrees), rel=0.006)
 
 
 # --- width -----------------------------------------------------------------------------------------------------------
@@ -164,14 +231,36 @@ def test_a_difference_that_changes_its_sign_has_no_exponent() -> None:
     assert "changes its sign" in measured.verdict
 
 
-def test_differences_compatible_with_zero_are_left_out_and_said() -> None:
-    experiment = width_sweep()
-    results = sweep_of(experiment, lambda width, seed: 0.3 if width == 80 else 0.3 + (1 + 0.01 * seed) * width**-0.5)
-    measured = measure(experiment, results, AT_ONE)
+def test_a_sweep_that_is_long_enough_is_judged_by_its_wider_half() -> None:
+    """k^(−0.2) up to width 20 and k^(−1) from there on: the theorem is about large widths."""
+    widths = [5, 10, 20, 40, 80, 160]
+    experiment = parse(f'seeds = 8\n[sweep]\nover = "model.width"\nvalues = {widths}', "bent")
+    sizes = 1 + np.random.default_rng(8).normal(0, 0.05, (8, 161))
+
+    def share(width: float, seed: int) -> float:
+        return 0.3 + 0.6 * float(sizes[seed, int(width)]) * min((width / 20) ** -0.2, 20 / width) / 4**0.2
+
+    measured = measure(experiment, sweep_of(experiment, share), AT_ONE)
     assert measured is not None
     assert measured.fit is not None
-    assert measured.fit.points == 4
-    assert "1 compatible with zero left out" in measured.verdict
+    assert measured.fit.points == 3
+    assert measured.estimate == measured.fit.slope_interval
+    assert abs(measured.fit.slope + 1) <= 1.5 * measured.fit.slope_reach
+    assert "over the wider half: faster" in measured.verdict
+    assert "not one power law: -0.2" in measured.verdict
+
+
+def test_differences_of_both_signs_that_cancel_are_told() -> None:
+    experiment = width_sweep()
+    results = sweep_of(
+        experiment, lambda width, seed: 0.3 + width**-0.5 + (0.25 if seed % 2 else -0.25) * (width == 80)
+    )
+    measured = measure(experiment, results, AT_ONE)
+    assert measured is not None
+    assert "at width 80 single data sets differ by 0.25" in " ".join(measured.caveats)
+    plain = measure(experiment, sweep_of(experiment, lambda width, _: 0.3 + width**-0.5), AT_ONE)
+    assert plain is not None
+    assert plain.caveats == ()
 
 
 def test_points_without_trials_and_trials_without_hits_are_no_numbers() -> None:
@@ -181,7 +270,7 @@ def test_points_without_trials_and_trials_without_hits_are_no_numbers() -> None:
     measured = measure(experiment, begun, AT_ONE)
     assert measured is not None
     assert measured.fit is None
-    assert "2 widths with 3 data sets or more: too few" in measured.verdict
+    assert "2 widths with the same 3 data sets or more: too few" in measured.verdict
 
     lost = [no_hits(r.point, r.seed) if r.method == "gnc" and r.point == 4 else r for r in everything]
     measured = measure(experiment, lost, AT_ONE)
@@ -235,14 +324,82 @@ def test_a_depth_sweep_gives_the_line_in_one_over_depth(intercept: float, slope:
     experiment = depth_sweep(NORMALIZED)
     noise = np.random.default_rng(5).normal(0, 0.02, (8, 9))
     results = sweep_of(experiment, lambda depth, seed: 1 - intercept - slope / depth - float(noise[seed, int(depth)]))
-    measured = measure(experiment, results)
+    measured = measure(experiment, results, AT_ONE)  # c = 2 times ε_train = 0.5
     assert measured is not None
     assert measured.fit is not None
     assert measured.caveats == ()
-    assert measured.edge == AT_ONE  # c = 2 times ε_train = 0.5
+    assert measured.estimate == measured.fit.intercept_interval
     assert abs(measured.fit.intercept - intercept) <= 1.5 * measured.fit.intercept_reach
     assert abs(measured.fit.slope - slope) <= 1.5 * measured.fit.slope_reach
     assert said in measured.verdict
+
+
+def _spread_losses(experiment: Experiment, exponent: float) -> list[TrialResult]:
+    """P(L_gen ≥ c·ε_train) = min(1, (c/8)^(−exponent))/depth + a part of 0.3 that is under c = 8 only."""
+    generator, found = np.random.default_rng(9), []
+    for point, depth in enumerate(experiment.values):
+        for seed in range(experiment.seeds):
+            high = generator.uniform(size=4_000) < 1 / depth
+            middle = ~high & (generator.uniform(size=4_000) < 0.3)
+            factor = np.where(high, 8 * generator.uniform(size=4_000) ** (-1 / exponent), 0.1)
+            factor = np.where(middle, generator.uniform(1, 8, 4_000), factor)
+            found.append(guessed(point, "gnc", seed, 0.5 * factor))
+    return found
+
+
+def test_the_smallest_c_with_a_limit_compatible_with_zero_is_found_and_said() -> None:
+    """Up to c = 8 a part of what fits stays above c·ε_train, however deep; from there on 1 − P is a constant over L."""
+    experiment = depth_sweep(NORMALIZED)
+    results = _spread_losses(experiment, 2.0)
+    measured = measure(experiment, results)
+    assert measured is not None
+    assert measured.edge in (nearest_edge(0.5 * 8), nearest_edge(0.5 * 8) + 1)
+    assert measured.fit is not None
+    assert measured.estimate is not None
+    assert measured.estimate.low <= 0 <= measured.estimate.high
+    assert "this c was searched for: at all from c = 1.1 to c = 6.3 the limit is above 0" in measured.verdict
+    assert "at c = 3.6" in measured.verdict
+    chosen = measure(experiment, results, AT_ONE)
+    assert chosen is not None
+    assert "searched" not in chosen.verdict
+    assert "too small" in chosen.verdict
+
+
+def test_a_c_that_does_at_once_was_not_searched_for() -> None:
+    experiment = depth_sweep("[gnc]\nnormalize = true\neps_train = 1.0")
+    noise = np.random.default_rng(11).normal(0, 0.02, (8, 9))
+    measured = measure(
+        experiment, sweep_of(experiment, lambda depth, seed: 1 - (0.5 + noise[seed, int(depth)]) / depth)
+    )
+    assert measured is not None
+    assert measured.edge == AT_ONE
+    assert "searched" not in measured.verdict
+
+
+def test_a_line_that_saturates_at_small_depths_is_told_and_the_deeper_half_fitted() -> None:
+    """1 − P = min(0.85, 3/L), which a line through all depths from 2 to 10 would give a limit above 0."""
+    experiment = parse('seeds = 8\n[gnc]\nnormalize = true\neps_train = 0.5\n'
+                       '[sweep]\nover = "model.depth"\nvalues = [2, 3, 4, 5, 6, 7, 8, 9, 10]', "depths")  # fmt: skip
+    noise = np.random.default_rng(10).normal(0, 0.01, (8, 11))
+    results = sweep_of(experiment, lambda depth, seed: 1 - min(0.85, 3 / depth) - float(noise[seed, int(depth)]))
+    measured = measure(experiment, results, AT_ONE)
+    assert measured is not None
+    assert measured.fit is not None
+    assert measured.fit.points == 5
+    assert abs(measured.fit.intercept) <= 1.5 * measured.fit.intercept_reach
+    assert "over the deeper half: compatible with the bound" in measured.verdict
+    assert "not one line" in measured.verdict
+
+
+def test_a_data_set_without_a_reliable_trial_somewhere_is_named_and_not_fitted() -> None:
+    experiment = depth_sweep(NORMALIZED)
+    results = sweep_of(experiment, lambda depth, _: 1 - 0.8 / depth)
+    results = [replace(r, outcome="unreliable") if (r.method, r.seed, r.point) == ("gnc", 3, 4) else r for r in results]
+    measured = measure(experiment, results, AT_ONE)
+    assert measured is not None
+    assert measured.fit is not None
+    assert measured.fit.data_sets == 7
+    assert "not fitted, as missing at some points: seed 3" in measured.caveats
 
 
 def test_a_depth_sweep_in_which_everything_generalizes_has_nothing_to_fit() -> None:

@@ -10,11 +10,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from engine.analysis.intervals import mean_interval, ratio_interval
-from engine.analysis.line_fit import FEWEST_DATA_SETS, Means, fit_line
-from engine.analysis.tails import loss_at, median_edge, shares_below
+from engine.analysis.line_fit import FEWEST_DATA_SETS, Means, bend, fit_law
+from engine.analysis.tails import loss_at, median_edge, shares_below, single_data_sets
 from engine.analysis.theorems import Measured
-from engine.analysis.verdict import Verdict, alone, plus_minus, slope, times, too_few
-from engine.results import Interval, TrialResult, place
+from engine.analysis.verdict import Verdict, alone, digits, left_out, log_losses, plus_minus, times, too_few, two
+from engine.results import Interval, TrialResult
 from engine.spec.experiment import Experiment
 from engine.spec.settings import Method
 
@@ -26,7 +26,7 @@ def theorem(measured: Measured | None) -> Iterator[Verdict]:
     """What `engine.analysis.theorems` says."""
     if measured is not None:
         text = "; ".join([measured.verdict, *measured.caveats])
-        yield Verdict(f"the {measured.theorem} theorem", text, slope(measured.fit) if measured.fit else None)
+        yield Verdict(f"the {measured.theorem} theorem", text, measured.estimate)
 
 
 def independence(
@@ -51,15 +51,21 @@ def independence(
     point = max(enough, key=lambda index: experiment.points[index].model.width)
     chosen = done[:, point]
     above, below = given[chosen, point], prior[chosen, point]
+    variances, below_variances = given_variances[chosen, point], prior_variances[chosen, point]
     ratio = above.mean() / below.mean() if below.any() else math.nan
-    variances = given_variances[chosen, point] + ratio**2 * prior_variances[chosen, point]
-    lift = ratio_interval(above, below, variances)
+    lift = ratio_interval(above, below, variances + ratio**2 * below_variances)
     where = f"at width {experiment.points[point].model.width}, P(L_gen < {loss_at(edge):.2g})"
     if lift is None:
         yield Verdict(name, f"{where} is 0 under the prior: nothing to compare with", None)
         return
-    judged = "compatible with independence" if lift.low <= 1 <= lift.high else "not independent"
-    yield Verdict(name, f"{where} given a fit is {plus_minus(lift)} times the prior's (95 %): {judged}", lift)
+    judged = "compatible with independence on average" if lift.low <= 1 <= lift.high else "not independent"
+    single = single_data_sets(above - below, variances + below_variances)
+    text = (
+        f"{where} given a fit is {plus_minus(lift)} times the prior's (95 %): {judged}; in single data sets the two "
+        f"differ by {digits(single.size)} on average, where sampling alone makes {digits(single.by_chance)}: "
+        f"{'not independent' if single.apart else 'compatible with independence'} (χ² over data sets, 95 %)"
+    )
+    yield Verdict(name, text, lift)
 
 
 def small_threshold(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator[Verdict]:
@@ -68,43 +74,32 @@ def small_threshold(experiment: Experiment, results: Sequence[TrialResult]) -> I
         return
     name = "Guess & Check as ε_train → 0"
     x = np.log10([point.gnc.eps_train for point in experiment.points])
-    means = _log_losses(experiment, results, "gnc")
+    means = log_losses(experiment, results, "gnc")
     if why := too_few(means, "ε_train", results):
         yield Verdict(name, why, None)
         return
-    chosen = means.with_errors()
-    fit = fit_line(x, means, chosen)
+    part = means.fitted()
+    chosen = part.with_errors()
+    fit = fit_law("line", x, part, chosen)
     last, before = np.flatnonzero(chosen)[np.argsort(x[chosen])][:2]
     text = (
-        f"mean L_gen (geometric over data sets) goes from {10 ** means.mean[chosen][x[chosen].argmax()]:.2g} to "
-        f"{10 ** means.mean[last]:.2g} as ε_train goes from {10 ** x[chosen].max():.2g} to {10 ** x[last]:.2g}, "
-        f"exponent {plus_minus(slope(fit))} (95 %)"
+        f"mean L_gen (geometric over data sets) goes from {10 ** part.mean[chosen][x[chosen].argmax()]:.2g} to "
+        f"{10 ** part.mean[last]:.2g} as ε_train goes from {10 ** x[chosen].max():.2g} to {10 ** x[last]:.2g}, "
+        f"exponent {plus_minus(fit.slope_interval)} (95 %)"
     )
-    local = _local_slope(x, means, int(before), int(last))
+    if (halves := bend("line", x, part, chosen)) is not None:
+        text += f", not one power law: {two(halves[1].slope_interval)} for large ε_train, "
+        text += f"{two(halves[0].slope_interval)} for small"
+    local = _local_slope(x, part, int(before), int(last))
     if local is not None:
         level = local.high < LEVEL
         judged = "it levels off" if level else "it falls on" if local.low > 0 else "undecided whether it levels off"
         text += f"; between the two smallest {plus_minus(local)}: {judged}"
     others: tuple[tuple[Method, str], ...] = (("gd", "gradient descent's"), ("prior", "the prior's"))
     for method, whose in others:
-        if (above := _above(_log_losses(experiment, results, method), means, int(last))) is not None:
+        if (above := _above(log_losses(experiment, results, method), means, int(last))) is not None:
             text += f"; there {times(above)} {whose}"
-    yield Verdict(name, text, local)
-
-
-def _log_losses(experiment: Experiment, results: Sequence[TrialResult], method: Method) -> Means:
-    """log10 of each data set's L_gen; for Guess & Check with its sampling variance. Unreliable trials don't count."""
-    values = np.full((experiment.seeds, len(experiment.points)), np.nan)
-    variances = np.zeros_like(values)
-    for result in results:
-        loss = result.generalization_loss
-        if result.method == method and result.outcome == "finished" and loss:
-            trial = place(experiment, result)
-            values[trial] = math.log10(loss)
-            if result.guesses and (summary := result.guesses.generalization_loss):
-                variances[trial] = (summary.standard_error / summary.mean / math.log(10)) ** 2
-    known = np.isfinite(values) & np.isfinite(variances)
-    return Means.of(np.where(known, values, np.nan), np.where(known, variances, np.nan))
+    yield Verdict(name, "; ".join([text, *left_out(experiment, means)]), local)
 
 
 def _local_slope(x: Float[ndarray, " point"], means: Means, before: int, last: int) -> Interval | None:

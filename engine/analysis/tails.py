@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +16,9 @@ from engine.spec.settings import Method
 
 LAST_EDGE = len(HISTOGRAM_EDGES) - 2
 """the outermost bins take what lies beyond, so the first and the last edge separate nothing"""
+
+_NORMAL_QUANTILE = 1.6449
+"""95 % of a standard normal are below"""
 
 
 def nearest_edge(loss: float) -> int:
@@ -50,6 +55,31 @@ def shares_below(
         cautious = (share * samples + 1) / (samples + 2)
         variances[trial] = cautious * (1 - cautious) / samples
     return shares, variances
+
+
+class SingleDataSets(NamedTuple):
+    """Differences between two probabilities, data set by data set, where their mean would let them cancel."""
+
+    size: float
+    """mean of |difference|"""
+    by_chance: float
+    """what that would be if sampling alone made the differences"""
+    apart: bool
+    """whether the differences are more than sampling makes (χ², 95 %)"""
+
+
+def single_data_sets(differences: Float[ndarray, " seed"], variances: Float[ndarray, " seed"]) -> SingleDataSets:
+    """At least one data set; all variances positive. χ² is Σ difference²/variance, with a degree a data set."""
+    degrees = len(differences)
+    by_chance = math.sqrt(2 / math.pi) * float(np.sqrt(variances).mean())
+    apart = float((differences**2 / variances).sum()) > chi_square_quantile(degrees)
+    return SingleDataSets(float(np.abs(differences).mean()), by_chance, apart)
+
+
+def chi_square_quantile(degrees: int) -> float:
+    """95 % of χ² are below, within 0.5 % from 3 degrees on [Wilson, Hilferty 1931]; scipy's takes 0.1 s to import."""
+    spread = 2 / (9 * degrees)
+    return degrees * (1 - spread + _NORMAL_QUANTILE * math.sqrt(spread)) ** 3
 
 
 def median_edge(results: Iterable[TrialResult], method: Method) -> int | None:

@@ -1,39 +1,46 @@
 """The width and the depth theorem as measurements on a sweep (Alexander, Slutzky, Ran-Milo, Cohen 2025).
 
 Width: |P(L_gen < ε | L_train < ε_train) − P(L_gen < ε)| ≲ k^(−1/2), the first probability Guess & Check's, the second
-the prior's. Depth: 1 − P(L_gen < c·ε_train | L_train < ε_train) = O(1/L) for some c.
+the prior's. Depth: 1 − P(L_gen < c·ε_train | L_train < ε_train) = O(1/L) for some c. Both are about a limit, so
+laws are fitted to the wider, or deeper, half of a sweep that has points enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from engine.analysis.line_fit import (
-    FEWEST_DATA_SETS,
-    FEWEST_POINTS,
-    LineFit,
-    Means,
-    bend,
-    fit_line,
-    fit_power_law,
-    weights,
+from engine.analysis.line_fit import FEWEST_DATA_SETS, FEWEST_POINTS, LineFit, Means, bend, fit_law, upper_half
+from engine.analysis.tails import (
+    LAST_EDGE,
+    loss_at,
+    median_edge,
+    nearest_edge,
+    shares_below,
+    single_data_sets,
+    unusable,
 )
-from engine.analysis.tails import LAST_EDGE, loss_at, median_edge, nearest_edge, shares_below, unusable
-from engine.results import TrialResult
+from engine.analysis.verdict import left_out, two
+from engine.results import Interval, TrialResult
 from engine.spec.experiment import Experiment
 from engine.spec.names import ACTIVATIONS
 from engine.spec.settings import PointSettings
 
 Theorem = Literal["width", "depth"]
-DEFAULT_FACTOR = 2.0
-"""c, of the bin edge nearest to it"""
+FIRST_FACTOR = 1.0
+"""the smallest c that is looked at where none is given, of the bin edge nearest to it"""
+OTHER_FACTORS = (-6, -3, 3)
+"""edges away from the c that was found, at which the limit is told as well: factors of 0.18, 0.42 and 2.4"""
 WIDTH_EXPONENT = -0.5
+FEWEST_CLEAR = 2
+"""points that must be apart from zero for an exponent"""
+MORE_THAN_MEAN = 2.0
+"""times the mean difference: data sets that differ by more, of both signs, are told"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +57,23 @@ class Measured:
     means: Means
     """over data sets: the difference of the probabilities, or 1 − P"""
     fit: LineFit | None
-    """width: of log|difference| against log width; depth: of 1 − P against 1/depth"""
+    """width: the power law of |difference|; depth: 1 − P against 1/depth"""
     reference: float | None
     """factor of k^(−1/2), or of 1/L, that is nearest to the points; None without any"""
     verdict: str
     """what comes of it, or why nothing does yet"""
     caveats: tuple[str, ...] = ()
 
+    @property
+    def estimate(self) -> Interval | None:
+        """What decides, with its 95 % interval: the exponent, or the limit of 1 − P as the depth grows."""
+        if self.fit is None:
+            return None
+        return self.fit.slope_interval if self.theorem == "width" else self.fit.intercept_interval
+
     def bound(self, x: Float[ndarray, " n"]) -> Float[ndarray, " n"] | None:
         """The bound's shape through the points, at widths or 1/depths; None without any."""
-        if self.reference is None:
-            return None
-        return self.reference * (x**WIDTH_EXPONENT if self.theorem == "width" else x)
+        return None if self.reference is None else self.reference * _shape(self.theorem, x)
 
     def fitted(self, x: Float[ndarray, " n"]) -> Float[ndarray, " n"] | None:
         """The line fitted, as a power law for the width; None without one."""
@@ -81,127 +93,212 @@ def theorem_of(experiment: Experiment) -> Theorem | None:
 
 
 def default_edge(experiment: Experiment, results: Sequence[TrialResult]) -> int:
-    """Width: at the prior's median, which depends on no difference; depth: at twice ε_train."""
+    """Width: at the prior's median, which depends on no difference; depth: of the smallest c that may do."""
     if theorem_of(experiment) == "width":
         edge = median_edge(results, "prior")
         return nearest_edge(1.0) if edge is None else edge
-    return nearest_edge(DEFAULT_FACTOR * experiment.points[0].gnc.eps_train)
+    return _smallest_factor(experiment, results)
+
+
+def _smallest_factor(experiment: Experiment, results: Sequence[TrialResult]) -> int:
+    """The first edge from `FIRST_FACTOR` up where the limit of 1 − P is compatible with 0; the first without a fit.
+
+    1 − P falls with c, and so does its limit. Tests in this order, up to the first that does not reject, need no
+    correction for their number [Maurer, Hothorn, Lehmacher 1995]: with 97.5 %, no smaller c has the limit 0.
+    """
+    first = _first_edge(experiment)
+    for edge in range(first, LAST_EDGE + 1):
+        limit = _limit(_quantity(experiment, results, edge))
+        if limit is None:
+            return first
+        if limit.low <= 0:
+            return edge
+    return LAST_EDGE
+
+
+def _first_edge(experiment: Experiment) -> int:
+    return nearest_edge(FIRST_FACTOR * experiment.points[0].gnc.eps_train)
+
+
+def _limit(quantity: _Quantity) -> Interval | None:
+    """Of 1 − P as the depth grows; None without a fit."""
+    if _too_few(quantity, "depth"):
+        return None
+    return fit_law("line", quantity.x, quantity.part, _deep(quantity)).intercept_interval
 
 
 def measure(experiment: Experiment, results: Sequence[TrialResult], edge: int | None = None) -> Measured | None:
-    """None if the experiment sweeps neither width nor depth with the methods it takes."""
+    """None if the experiment sweeps neither width nor depth with the methods it takes.
+
+    Without an `edge` it is the default one, and for the depth the verdict says how that was found.
+    """
     theorem = theorem_of(experiment)
     if theorem is None:
         return None
-    edge = min(max(1, default_edge(experiment, results) if edge is None else edge), LAST_EDGE)
-    given, variances = shares_below(experiment, results, "gnc", edge)
+    at = min(max(1, default_edge(experiment, results) if edge is None else edge), LAST_EDGE)
+    quantity = _quantity(experiment, results, at)
+    fit, verdict = (_width if theorem == "width" else _depth)(quantity)
+    if theorem == "depth" and edge is None and quantity.part.with_errors().any():
+        verdict = _how_found(experiment, results, at, verdict)
+    caveats = [*_unmet(theorem, experiment.points), *left_out(experiment, quantity.means)]
+    if lost := unusable(results, ("gnc", "prior") if theorem == "width" else ("gnc",)):
+        caveats.append(f"{lost} trial{'s' * (lost > 1)} without a reliable histogram left out")
     if theorem == "width":
-        unconditioned, more = shares_below(experiment, results, "prior", edge)
-        values, variances = given - unconditioned, variances + more
-        x = np.array([point.model.width for point in experiment.points], dtype=np.float64)
-        left_out = unusable(results, ("gnc", "prior"))
-    else:
-        values = 1 - given
-        x = np.array([1 / point.model.depth for point in experiment.points])
-        left_out = unusable(results, ("gnc",))
-    means = Means.of(values, np.where(np.isfinite(values), variances, np.nan))
-    fit, verdict = (_width if theorem == "width" else _depth)(x, means)
-    caveats = list(_unmet(theorem, experiment.points))
-    if left_out:
-        caveats.append(f"{left_out} trial{'s' * (left_out > 1)} without a reliable histogram left out")
+        caveats += _of_both_signs(quantity)
     return Measured(
         theorem=theorem,
-        edge=edge,
-        threshold=loss_at(edge),
-        x=x,
-        means=means,
+        edge=at,
+        threshold=loss_at(at),
+        x=quantity.x,
+        means=quantity.means,
         fit=fit,
-        reference=_reference(theorem, x, means),
+        reference=_reference(theorem, quantity),
         verdict=verdict,
         caveats=tuple(caveats),
     )
 
 
-def _too_few(means: Means, what: str) -> str:
+class _Quantity(NamedTuple):
+    """What a theorem bounds, at one edge."""
+
+    x: Float[ndarray, " point"]
+    means: Means
+    part: Means
+    """what is fitted of it: `Means.fitted`"""
+
+
+def _quantity(experiment: Experiment, results: Sequence[TrialResult], edge: int) -> _Quantity:
+    given, variances = shares_below(experiment, results, "gnc", edge)
+    if theorem_of(experiment) == "depth":
+        x = np.array([1 / point.model.depth for point in experiment.points])
+        means = Means.of(1 - given, variances)
+    else:
+        unconditioned, more = shares_below(experiment, results, "prior", edge)
+        x = np.array([point.model.width for point in experiment.points], dtype=np.float64)
+        means = Means.of(given - unconditioned, variances + more)
+    return _Quantity(x, means, means.fitted())
+
+
+def _deep(quantity: _Quantity) -> Bool[ndarray, " point"]:
+    """The points that the depth's line is fitted to."""
+    return upper_half(1 / quantity.x, quantity.part.with_errors())
+
+
+def _too_few(quantity: _Quantity, what: str) -> str:
     """Why no line can be fitted; empty if one can."""
-    if not means.count.any():
+    count = quantity.means.count
+    if not count.any():
         return f"no {what} is done yet"
-    enough = int(means.with_errors().sum())
+    if (most := int(count.max())) < FEWEST_DATA_SETS:
+        return f"{most} data set{'s' * (most > 1)} so far: no error bar, so no fit (it takes {FEWEST_DATA_SETS})"
+    enough = int(quantity.part.with_errors().sum())
     if enough >= FEWEST_POINTS:
         return ""
-    most = int(means.count.max())
-    if most < FEWEST_DATA_SETS:
-        return f"{most} data set{'s' * (most > 1)} so far: no error bar, so no fit (it takes {FEWEST_DATA_SETS})"
     return (
-        f"{enough} {what}{'s' * (enough > 1)} with {FEWEST_DATA_SETS} data sets or more: too few for a fit "
+        f"{enough} {what}{'s' * (enough != 1)} with the same {FEWEST_DATA_SETS} data sets or more: too few for a fit "
         f"(it takes {FEWEST_POINTS})"
     )
 
 
-def _width(x: Float[ndarray, " point"], means: Means) -> tuple[LineFit | None, str]:
-    if why := _too_few(means, "width"):
+def _width(quantity: _Quantity) -> tuple[LineFit | None, str]:
+    if why := _too_few(quantity, "width"):
         return None, why
-    candidates, clear = means.with_errors(), means.beyond_zero()
-    compatible = int(candidates.sum() - clear.sum())
-    if clear.sum() < FEWEST_POINTS:
+    x, _, part = quantity
+    every, clear = part.with_errors(), part.beyond_zero()
+    if clear.sum() < FEWEST_CLEAR:
         return None, (
-            f"{compatible} of {candidates.sum()} differences are compatible with zero (95 %): no exponent; "
+            f"{every.sum() - clear.sum()} of {every.sum()} differences are compatible with zero (95 %): no exponent; "
             "more data sets or another ε may help"
         )
-    if len(set(np.sign(means.mean[clear]).tolist())) > 1:
+    if len(set(np.sign(part.mean[clear]).tolist())) > 1:
         return None, "the difference changes its sign over the widths: no power law, no exponent"
-    fit = fit_power_law(x, means, clear)
-    low, high = fit.slope - fit.slope_reach, fit.slope + fit.slope_reach
-    if high < WIDTH_EXPONENT:
+    wide = upper_half(x, every)
+    halved = bool((clear & wide).sum() >= FEWEST_CLEAR and wide.sum() < every.sum())
+    fit = fit_law("additive", x, part, wide if halved else every)
+    if fit.slope_interval.high < WIDTH_EXPONENT:
         judged = "faster than the bound k^(−1/2)"
-    elif low > WIDTH_EXPONENT:
+    elif fit.slope_interval.low > WIDTH_EXPONENT:
         judged = "slower than k^(−1/2) at these widths; the bound is one for large k"
     else:
         judged = "compatible with k^(−1/2)"
-    verdict = f"exponent {fit.slope:.2f} ± {fit.slope_reach:.2f} (95 %): {judged}"
-    if (halves := bend(x, means, clear)) is not None:
-        verdict += f"; not one power law: {halves[0]:.2f} for narrow, {halves[1]:.2f} for wide"
-    if compatible:
-        verdict += f"; {compatible} compatible with zero left out, so the decay may be faster"
+    verdict = f"exponent {two(fit.slope_interval)} (95 %){' over the wider half' * halved}: {judged}"
+    if (halves := bend("additive", x, part, every)) is not None:
+        verdict += f"; not one power law: {two(halves[0].slope_interval)} for narrow"
+        verdict += "" if halved else f", {two(halves[1].slope_interval)} for wide"
     return fit, verdict
 
 
-def _depth(x: Float[ndarray, " point"], means: Means) -> tuple[LineFit | None, str]:
-    if why := _too_few(means, "depth"):
+def _depth(quantity: _Quantity) -> tuple[LineFit | None, str]:
+    if why := _too_few(quantity, "depth"):
         return None, why
-    chosen = means.with_errors()
-    if not means.beyond_zero().any():
+    x, _, part = quantity
+    every, deep = part.with_errors(), _deep(quantity)
+    if not part.beyond_zero().any():
         return None, "1 − P is compatible with zero at every depth (95 %): nothing to fit; a smaller c shows more"
-    fit = fit_line(x, means, chosen)
-    law = (
-        f"1 − P = {fit.intercept:.2f} ± {fit.intercept_reach:.2f} + ({fit.slope:.2f} ± {fit.slope_reach:.2f})/depth "
-        "(95 %): "
-    )
-    if abs(fit.slope) <= fit.slope_reach:
-        return fit, law + "no dependence on depth to be seen"
-    if fit.slope < 0:
-        return fit, law + "grows with depth, against the bound for this c"
-    if fit.intercept > fit.intercept_reach:
-        return fit, law + "a limit above 0, so this c is too small for the bound (theory: for some c)"
-    if fit.intercept < -fit.intercept_reach:
-        return fit, law + "falls faster than the bound 1/depth at these depths"
-    return fit, law + "compatible with the bound 1/depth, which has the limit 0"
+    fit = fit_law("line", x, part, deep)
+    limit, slope = fit.intercept_interval, fit.slope_interval
+    if slope.low <= 0 <= slope.high:
+        judged = "no dependence on depth to be seen"
+    elif slope.high < 0:
+        judged = "grows with depth, against the bound for this c"
+    elif limit.low > 0:
+        judged = "a limit above 0, so this c is too small for the bound (theory: for some c)"
+    elif limit.high < 0:
+        judged = "falls faster than the bound 1/depth at these depths"
+    else:
+        judged = "compatible with the bound 1/depth, which has the limit 0"
+    where = " over the deeper half" * bool(deep.sum() < every.sum())
+    verdict = f"1 − P = {two(limit)} + ({two(slope)})/depth (95 %){where}: {judged}"
+    if (halves := bend("line", x, part, every)) is not None:  # as it must somewhere: 1 − P is at most 1
+        verdict += f"; not one line: slope {two(halves[1].slope_interval)} for shallow"
+        verdict += "" if where else f", {two(halves[0].slope_interval)} for deep"
+    return fit, verdict
 
 
-def _reference(theorem: Theorem, x: Float[ndarray, " point"], means: Means) -> float | None:
-    """Of a bound's shape, the factor that least squares give: of logarithms for the width, else of the means."""
-    if theorem == "width":
-        chosen = means.beyond_zero()
-        if not chosen.any():
-            return None
-        heights = np.log(np.abs(means.mean[chosen])) - WIDTH_EXPONENT * np.log(x[chosen])
-        weight = weights(means.standard_error[chosen] / np.abs(means.mean[chosen]))
-        return float(np.exp(np.average(heights, weights=weight)))
-    chosen = means.with_errors()
+def _how_found(experiment: Experiment, results: Sequence[TrialResult], edge: int, verdict: str) -> str:
+    """The verdict at the smallest c that may do, with what was seen at others."""
+    first = _first_edge(experiment)
+
+    def c(at: int) -> str:
+        return f"c = {loss_at(at) / experiment.points[0].gnc.eps_train:.2g}"
+
+    told = f"{c(edge)}: {verdict}"
+    if edge > first:
+        told += (
+            f"; this c was searched for: at all from {c(first)} to {c(edge - 1)} the limit is above 0 (97.5 % for all)"
+        )
+    elsewhere = [edge + step for step in OTHER_FACTORS if first <= edge + step <= LAST_EDGE]
+    limits = [(at, _limit(_quantity(experiment, results, at))) for at in elsewhere]
+    others = [f"{two(limit)} at {c(at)}" for at, limit in limits if limit is not None]
+    return f"{told}; limits: {', '.join(others)}" if others else told
+
+
+def _shape(theorem: Theorem, x: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """Of the bound, at widths or 1/depths."""
+    return np.asarray(x**WIDTH_EXPONENT if theorem == "width" else x)
+
+
+def _reference(theorem: Theorem, quantity: _Quantity) -> float | None:
+    """Of the bound's shape, the factor that least squares give, without its sign."""
+    part, chosen = quantity.part, quantity.part.with_errors()
     if not chosen.any():
         return None
-    weight = weights(means.standard_error[chosen])
-    return float((weight * x[chosen] * means.mean[chosen]).sum() / (weight * x[chosen] ** 2).sum())
+    shape = _shape(theorem, quantity.x[chosen])
+    return abs(float(shape @ part.mean[chosen] / (shape @ shape)))
+
+
+def _of_both_signs(quantity: _Quantity) -> Iterator[str]:
+    """At the widest point: the theorem bounds the difference of every data set, and a mean may hide them."""
+    part = quantity.part
+    if not part.with_errors().any():
+        return
+    widest = max(np.flatnonzero(part.with_errors()).tolist(), key=lambda point: float(quantity.x[point]))
+    single = single_data_sets(part.values[:, widest], part.variances[:, widest])
+    if single.apart and single.size > MORE_THAN_MEAN * abs(part.mean[widest]):
+        yield (
+            f"at width {quantity.x[widest]:g} single data sets differ by {single.size:.2g} on average, of both signs: "
+            "the theorem bounds each, and the mean hides it"
+        )
 
 
 def _unmet(theorem: Theorem, points: Sequence[PointSettings]) -> Iterable[str]:

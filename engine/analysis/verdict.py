@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from engine.analysis import laws
-from engine.analysis.line_fit import FEWEST_DATA_SETS, FEWEST_POINTS, LineFit, Means
-from engine.results import Interval, TrialResult
+from engine.analysis.line_fit import FEWEST_DATA_SETS, FEWEST_POINTS, Means
+from engine.results import Interval, TrialResult, place
 from engine.spec.experiment import Experiment
+from engine.spec.settings import Method
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,9 @@ def alone(experiment: Experiment) -> bool:
     return experiment.over is None and experiment.seeds >= FEWEST_DATA_SETS
 
 
-def slope(fit: LineFit) -> Interval:
-    """Of a fitted line; a power law's is the exponent."""
-    return Interval(fit.slope, fit.slope - fit.slope_reach, fit.slope + fit.slope_reach)
-
-
 def too_few(means: Means, what: str, results: Sequence[TrialResult]) -> str:
-    """Why no line can be fitted; empty if one can."""
-    enough = int(means.with_errors().sum())
+    """Why no line can be fitted to the `Means.fitted` part; empty if one can."""
+    enough = int(means.fitted().with_errors().sum())
     if enough >= FEWEST_POINTS:
         return ""
     if not means.count.any():
@@ -53,6 +49,38 @@ def course(x: Float[ndarray, " point"], means: Means, what: str) -> str:
     places = np.flatnonzero(means.with_errors())
     first, last = places[x[places].argmin()], places[x[places].argmax()]
     return f"goes from {means.mean[first]:.3g} at {what} {x[first]:g} to {means.mean[last]:.3g} at {what} {x[last]:g}"
+
+
+def log_losses(experiment: Experiment, results: Sequence[TrialResult], method: Method) -> Means:
+    """log10 of each data set's L_gen; for Guess & Check with its sampling variance. Unreliable trials don't count."""
+    values = np.full((experiment.seeds, len(experiment.points)), np.nan)
+    variances = np.zeros_like(values)
+    for result in results:
+        loss = result.generalization_loss
+        if result.method == method and result.outcome == "finished" and loss:
+            trial = place(experiment, result)
+            values[trial] = math.log10(loss)
+            if result.guesses and (summary := result.guesses.generalization_loss):
+                variances[trial] = (summary.standard_error / summary.mean / math.log(10)) ** 2
+    known = np.isfinite(values) & np.isfinite(variances)
+    return Means.of(np.where(known, values, np.nan), variances)
+
+
+def left_out(experiment: Experiment, means: Means) -> Iterator[str]:
+    """What there is of a sweep and is not fitted, since trials are missing (`Means.whole`), a sentence each."""
+    seeds, points = means.whole()
+    thin = np.flatnonzero((means.count > 0) & ~points).tolist()
+    if thin and points.any():
+        yield f"not fitted, with fewer data sets than others: {', '.join(map(experiment.label, thin))}"
+    partly = np.flatnonzero(np.isfinite(means.values[:, points]).any(axis=1) & ~seeds)
+    if len(partly):
+        names = ", ".join(str(experiment.points[0].problem.seed + seed) for seed in partly.tolist())
+        yield f"not fitted, as missing at some points: seed{'s' * (len(partly) > 1)} {names}"
+
+
+def two(interval: Interval) -> str:
+    """Of a symmetric interval, with two decimal places: 1.05 ± 0.02."""
+    return f"{interval.value:z.2f} ± {(interval.high - interval.low) / 2:.2f}"
 
 
 def plus_minus(interval: Interval) -> str:
