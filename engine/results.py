@@ -270,6 +270,11 @@ def summarize(experiment: Experiment, results: Sequence[TrialResult]) -> list[Po
     return table
 
 
+def fits(experiment: Experiment, trial: TrialResult) -> bool:
+    """Whether gradient descent ended where Guess & Check would keep a guess."""
+    return trial.training_loss is not None and trial.training_loss <= experiment.points[trial.point].gnc.eps_train
+
+
 def _unfit(trials: Sequence[TrialResult], eps_train: float) -> Iterable[str]:
     """Gradient descent that did not train is no evidence of how it generalizes."""
     count = sum(trial.training_loss is not None and trial.training_loss > eps_train for trial in trials)

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
-from engine.analysis.intervals import median_interval, share_interval
-from engine.analysis.verdict import Verdict, alone
-from engine.results import TrialResult, log_points_judged, place
+from engine.analysis.intervals import mean_interval, median_interval, share_interval
+from engine.analysis.verdict import Verdict, alone, plus_minus
+from engine.results import TrialResult, fits, log_points_judged, place
 from engine.spec.applicability import predicts
 from engine.spec.experiment import Experiment
 from engine.spec.names import INITS
@@ -52,6 +52,7 @@ def generalization(experiment: Experiment, results: Sequence[TrialResult]) -> It
         *_medians(experiment, results, wide),
         *_narrow(done, generalized, wide),
         *_not_fit(experiment, results, wide),
+        *_unmet(experiment.points),
     ]
     yield Verdict(name, "; ".join(parts), share)
 
@@ -114,13 +115,21 @@ def _narrow(
 def _not_fit(experiment: Experiment, results: Sequence[TrialResult], wide: Sequence[bool]) -> Iterator[str]:
     if "gnc" not in experiment.methods:
         return
-    count = sum(
-        result.training_loss is None or result.training_loss > experiment.points[result.point].gnc.eps_train
-        for result in results
-        if result.method == "gd" and wide[result.point]
-    )
+    count = sum(not fits(experiment, result) for result in results if result.method == "gd" and wide[result.point])
     if count:
         yield f"{count} of the wide trials did not fit their training data"
+
+
+def _unmet(points: Sequence[PointSettings]) -> Iterator[str]:
+    """Assumptions of the guarantee [Soltanolkotabi, Stöger, Xie 2023] that the experiment doesn't meet."""
+    conditions = {
+        "depth 2": all(point.model.depth == 2 for point in points),
+        "linear σ": all(point.model.activation == "linear" for point in points),
+        "Gaussian sensing": all(point.problem.kind == "sensing" for point in points),
+        "plain gradient descent": all(point.gd.optimizer == "gradient_descent" for point in points),
+    }
+    if missing := [name for name, met in conditions.items() if not met]:
+        yield f"the guarantee assumes {', '.join(missing)}"
 
 
 def dynamics(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator[Verdict]:
@@ -130,7 +139,8 @@ def dynamics(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator
     name = "the singular values' law of motion"
     compared = [result for result in results if result.method == "gd" and result.theory_error is not None]
     if not compared:
-        yield Verdict(name, "no data set is done yet", None)
+        done = any(result.method == "gd" for result in results)
+        yield Verdict(name, "no log point could be judged" if done else "no data set is done yet", None)
         return
     worst = max(compared, key=lambda result: result.theory_error or 0.0)
     largest = worst.theory_error or 0.0
@@ -146,6 +156,8 @@ def dynamics(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator
         f"within {100 * AS_PREDICTED:.0f} % on {inside} of {len(by_seed)} {sets} "
         f"(95 %: {100 * share.low:.0f} to {100 * share.high:.0f} %)"
     )
+    if (mean := mean_interval(100 * np.array(list(by_seed.values())))) is not None:
+        text += f"; the data sets' largest errors have the mean {plus_minus(mean)} % (95 %)"
     if any(predicts(point) and not INITS[point.gd.init].balanced for point in experiment.points):
         text += "; the law assumes a balanced init"
     yield Verdict(name, text, share)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from engine.analysis.descent_verdicts import dynamics, generalization
 from engine.analysis.guess_verdicts import independence, small_threshold, theorem
 from engine.analysis.law_verdicts import entries, middle
+from engine.analysis.need_verdict import need
 from engine.analysis.theorems import measure
 from engine.analysis.verdict import Verdict
 from engine.results import TrialResult
@@ -22,6 +23,7 @@ def verdicts(experiment: Experiment, results: Sequence[TrialResult]) -> tuple[Ve
     """One verdict for each statement that the experiment measures; for none of them an empty tuple."""
     measured = measure(experiment, results)
     return (
+        *need(experiment, results),
         *theorem(measured),
         *independence(experiment, results, measured),
         *entries(experiment, results),
