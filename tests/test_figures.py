@@ -74,6 +74,8 @@ def test_a_definition_is_read_with_presets_relative_to_it(tmp_path: Path) -> Non
         ('[[panels]]\nkind = "sweep"\nquantity = "beauty"\nruns = [{preset = "tiny.toml"}]', "panels[0].quantity"),
         ('[[panels]]\nkind = "lines"\nruns = [{preset = "tiny.toml"}]', "panels[0].second"),
         ('[[panels]]\nkind = "lines"\nsecond = "scale"\nruns = [{preset = "tiny.toml"}]', "panels[0].runs[0].at"),
+        ('[[panels]]\nkind = "sweep"\nc = 2\nruns = [{preset = "tiny.toml"}]', "panels[0].c"),
+        ('[[panels]]\nkind = "theorem"\nc = -1\nruns = [{preset = "tiny.toml"}]', "panels[0].c"),
         ('[[panels]]\nkind = "course"\nquantity = "steps"\nruns = [{preset = "tiny.toml"}]', "panels[0].quantity"),
         ('[[panels]]\nkind = "sweep"\nruns = [{preset = "tiny.toml", set = "a=1"}]', "panels[0].runs[0].set"),
         ('[[panels]]\nkind = "sweep"\ncolour = "red"\nruns = [{preset = "tiny.toml"}]', "panels[0].colour"),
@@ -209,6 +211,33 @@ def test_a_theorem_chart_shows_what_the_analysis_measures(sweep_run: RunDirector
     points = next(one for one in chart.series if one.name == "measured")
     np.testing.assert_allclose(np.abs(points.y), np.abs(measured.means.mean))
     assert chart.notes[0] == measured.verdict
+
+
+def test_a_theorem_chart_over_the_depth_takes_the_c_of_its_panel(tmp_path: Path) -> None:
+    run = computed(make_run(tmp_path / "deep", "seeds=3", "sweep.over=model.depth", "sweep.values=[2, 3, 4]"))
+    data = RunData.read(run)
+    labels = []
+    for c in (2.0, 10.0):
+        (chart,) = charts.charts_of_panel(replace(panel_of("theorem", PanelRun("tiny")), c=c), [data])
+        labels.append(chart.y_label)
+        assert "searched for" not in chart.notes[0]
+    assert labels == ["P(L_gen ≥ 1.8 ε_train | fit)", "P(L_gen ≥ 10 ε_train | fit)"]
+
+
+def test_the_ratio_to_gradient_descent_is_of_data_sets_that_it_fit(sweep_run: RunDirectory) -> None:
+    data = RunData.read(sweep_run)
+    data.trials = [replace(t, training_loss=1.0) if (t.method, t.seed) == ("gd", 0) else t for t in data.trials]
+    ratio = quantity_of("gnc_over_gd")
+    assert ratio.methods(("gd", "prior", "gnc")) == ("gnc",)
+    losses = {(trial.method, trial.seed): trial for trial in data.trials if trial.point == 1}
+    fit = [seed for seed in range(3) if (losses["gd", seed].training_loss or 1.0) <= 0.1]
+    expected = [
+        (losses["gnc", seed].generalization_loss or 0.0) / (losses["gd", seed].generalization_loss or 1.0)
+        for seed in fit
+    ]
+    (_, median, _), count = ratio.quartiles(data, 1, "gnc")
+    assert count == len(fit) == 2
+    assert median == pytest.approx(np.median(expected))
 
 
 def panel_of(kind: str, *runs: PanelRun, **fields: str) -> Panel:

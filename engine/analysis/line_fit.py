@@ -7,8 +7,8 @@ freedom). Only data sets that are there at all fitted points count: with one mis
 data sets would look like a slope.
 
 All points weigh the same. Weights that are estimated from the same few data sets go with the means, wherever larger
-values spread more, and the intervals then hold the truth less often than they say: 72 to 95 % instead of 95 % in a
-simulation of the depth theorem's sweep (`tests/test_theorems.py`).
+values spread more, and the intervals then hold the truth less often than they say: 71 to 92 % for a slope in simulated
+sweeps of the depth theorem (docs/theory.md).
 """
 
 from __future__ import annotations

@@ -71,6 +71,13 @@ class Measured:
             return None
         return self.fit.slope_interval if self.theorem == "width" else self.fit.intercept_interval
 
+    @property
+    def fitted_half(self) -> str:
+        """Which half of the sweep the law was fitted to, for a legend; empty for all of it."""
+        if self.fit is None or self.fit.points == self.means.fitted().with_errors().sum():
+            return ""
+        return ", wider half" if self.theorem == "width" else ", deeper half"
+
     def bound(self, x: Float[ndarray, " n"]) -> Float[ndarray, " n"] | None:
         """The bound's shape through the points, at widths or 1/depths; None without any."""
         return None if self.reference is None else self.reference * _shape(self.theorem, x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from engine.analysis.theorems import theorem_of
 from engine.runs.directory import RunDirectory
@@ -66,12 +67,16 @@ def charts_of_panel(panel: Panel, runs: Sequence[RunData]) -> list[Chart]:
             return [lines(panel, title, runs)]
         case "heatmap":
             return [heatmap(panel, title, runs)]
-    each: Callable[[str, RunData], Iterable[Chart]]
-    each = {"course": courses, "theorem": theorem, "histogram": histograms, "alignment": alignments}[panel.kind]
+    kinds: dict[Kind, Callable[[str, RunData], Iterable[Chart]]] = {
+        "course": courses,
+        "theorem": partial(theorem, c=panel.c),
+        "histogram": histograms,
+        "alignment": alignments,
+    }
     found: list[Chart] = []
     for declared, run in zip(panel.runs, runs, strict=True):
         headed = panel.title if len(runs) == 1 else ", ".join(filter(None, (panel.title, name_of_run(declared))))
-        found += each(headed, run)
+        found += kinds[panel.kind](headed, run)
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis import laws
-from engine.results import TrialResult
+from engine.results import TrialResult, fits
 from engine.runs.directory import RunDirectory
 from engine.spec.experiment import Experiment
 from engine.spec.settings import METHODS, Method
@@ -188,6 +188,13 @@ def _law(name: str) -> Callable[[RunData, TrialResult], float | None]:
     return value
 
 
+def _over_descent(run: RunData, trial: TrialResult) -> float | None:
+    """None unless gradient descent fit the same data set."""
+    descents = [each for each in run.trials if (each.method, each.point, each.seed) == ("gd", trial.point, trial.seed)]
+    loss = next((each.generalization_loss for each in descents if fits(run.experiment, each)), None)
+    return trial.generalization_loss / loss if loss and trial.generalization_loss is not None else None
+
+
 def _acceptance(_: RunData, trial: TrialResult) -> float | None:
     return trial.guesses.log10_acceptance.value if trial.guesses else None
 
@@ -213,6 +220,7 @@ _LAWS = {
 }
 _QUANTITIES = {
     "generalization_loss": Quantity("generalization loss L_gen", lambda _, trial: trial.generalization_loss, "log"),
+    "gnc_over_gd": Quantity("L_gen of Guess & Check over gradient descent's", _over_descent, "log", only=("gnc",)),
     "training_loss": Quantity("training loss L_train", lambda _, trial: trial.training_loss, "log"),
     "held_out_rmse": Quantity("held-out RMSE (units of the ratings)", lambda _, trial: trial.held_out_rmse),
     "log10_acceptance": Quantity("log10 P(L_train < ε_train)", _acceptance, only=("gnc",)),

@@ -41,6 +41,7 @@ runs      tables of
                      median at its first sweep point is a dashed line across, a line a method
 quantity  what is on the y axis (heatmap: the colour) of sweep, lines, heatmap; generalization_loss unless given:
             generalization_loss, training_loss
+            gnc_over_gd             G&C: its L_gen over gradient descent's on the same data set, where that fit
             held_out_rmse           ratings: root of the generalization loss
             log10_acceptance        G&C: log10 P(L_train < ε_train)
             excess_kurtosis, kolmogorov, row_dependence, column_dependence, log_ratio, far_from_rank_one
@@ -55,6 +56,7 @@ second    lines and heatmap: the field that tells the runs of the panel apart, s
           names the axis, and then each run needs `at`
 method    lines, heatmap: gd, prior, gnc or nuclear; by default the one that has the quantity, if only one has, else gnc
           where the first run has it, else its first
+c         theorem, over the depth: the c of P(L_gen < c·ε_train), to the nearest bin edge; else the smallest that may do
 quick     overrides that --quick adds to the runs of this panel, after the figure's
 
 Several runs in a panel of kind sweep share its axes; in other kinds but lines and heatmap each run has its own charts.
@@ -63,6 +65,7 @@ Every defect found is named with file and key.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +82,7 @@ OVER_SECOND: tuple[Kind, ...] = ("lines", "heatmap")
 """kinds whose runs are told apart by `second`"""
 MEASURING: tuple[Kind, ...] = ("sweep", *OVER_SECOND)
 """kinds that show a quantity"""
-OF_TRIALS = ("generalization_loss", "training_loss", "held_out_rmse", "log10_acceptance")
+OF_TRIALS = ("generalization_loss", "gnc_over_gd", "training_loss", "held_out_rmse", "log10_acceptance")
 """quantities that a trial's result has"""
 OF_LAWS = tuple(laws.QUANTITIES)
 """quantities of the prior's weights themselves"""
@@ -126,6 +129,8 @@ class Panel:
     second: str = ""
     method: Method | None = None
     quick: tuple[str, ...] = ()
+    c: float | None = None
+    """of the depth theorem; None: what the analysis finds"""
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,7 @@ class _Reader:
         return found
 
     def _panel(self, key: str, panel: Mapping[str, Any]) -> Panel:
-        self._known(f"{key}.", panel, ("title", "kind", "runs", "quantity", "second", "method", "quick"))
+        self._known(f"{key}.", panel, ("title", "kind", "runs", "quantity", "second", "method", "quick", "c"))
         kind, method = panel.get("kind"), panel.get("method")
         quantity = panel.get("quantity", "generalization_loss")
         self._one_of(f"{key}.kind", kind, KINDS)
@@ -217,6 +222,7 @@ class _Reader:
             self._idle(key, panel, "quantity", kind in MEASURING, kind)
             self._idle(key, panel, "second", kind in OVER_SECOND, kind)
             self._idle(key, panel, "method", kind in OVER_SECOND, kind)
+            self._idle(key, panel, "c", kind == "theorem", kind)
         if kind in OVER_SECOND and not second:
             self._complain(f"{key}.second", "the field that tells the runs apart", panel.get("second"))
         if quantity in OF_LAST_ROW and method not in (None, *(OF_ONE_MATRIX if quantity in OF_SOLUTION else ("gd",))):
@@ -229,7 +235,16 @@ class _Reader:
             second=second,
             method=method if method in METHODS else None,
             quick=self._overrides(f"{key}.quick", panel.get("quick", [])),
+            c=self._factor(f"{key}.c", panel.get("c")),
         )
+
+    def _factor(self, key: str, given: object) -> float | None:
+        if given is None:
+            return None
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+            self._complain(key, "a number > 0", given)
+            return None
+        return float(given)
 
     def _runs(self, key: str, panel: Mapping[str, Any], second: str) -> tuple[PanelRun, ...]:
         runs = panel.get("runs")

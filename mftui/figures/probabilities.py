@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from engine.analysis.theorems import Measured, measure
+from engine.analysis.tails import nearest_edge
+from engine.analysis.theorems import Measured, measure, theorem_of
+from engine.analysis.verdict import two
 from engine.results import HISTOGRAM_EDGES, TrialResult
 from engine.spec.settings import METHOD_LABELS, METHODS, Method
 from mftui.figures.chart import Chart, Floats, Series, from_left_to_right
@@ -21,9 +23,14 @@ _LINE_POINTS = 60
 _GUESSING: tuple[Method, ...] = ("prior", "gnc")
 
 
-def theorem(title: str, run: RunData) -> Iterator[Chart]:
-    """What the run's theorem bounds, as measured, the bound's shape and the fit; if there is no theorem, why."""
-    title, measured = title or run.experiment.title, measure(run.experiment, run.trials)
+def theorem(title: str, run: RunData, c: float | None = None) -> Iterator[Chart]:
+    """What the run's theorem bounds, as measured, the bound's shape and the fit; if there is no theorem, why.
+
+    `c` is the depth theorem's, and idle for the width; without one it is what the analysis finds.
+    """
+    deep = theorem_of(run.experiment) == "depth"
+    edge = nearest_edge(c * run.experiment.points[0].gnc.eps_train) if c is not None and deep else None
+    title, measured = title or run.experiment.title, measure(run.experiment, run.trials, edge)
     if measured is None:
         why = (
             "no theorem for this: the width theorem needs a sweep over the width with Prior and G&C, "
@@ -67,9 +74,9 @@ def _theorem_lines(measured: Measured) -> Iterator[Series]:
     if (bound := measured.bound(x)) is not None:
         yield Series("bound, as k^(−1/2)" if wide else "bound, as 1/depth", "label", x, bound, stroke="dashed")
     if (fit := measured.fit) is not None and (fitted := measured.fitted(x)) is not None:
-        slope = f"({fit.slope:.2f} ± {fit.slope_reach:.2f})"
-        name = f"fit k^{slope}" if wide else f"fit {fit.intercept:.2f} + {slope}/depth"
-        yield Series(name.replace("-", "−"), "mark", x, fitted)
+        slope = f"({two(fit.slope_interval)})"
+        name = f"fit k^{slope}" if wide else f"fit {fit.intercept:z.2f} + {slope}/depth"
+        yield Series(f"{name}{measured.fitted_half}".replace("-", "−"), "mark", x, fitted)
 
 
 def histograms(title: str, run: RunData) -> Iterator[Chart]:

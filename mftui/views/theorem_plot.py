@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.analysis.theorems import Measured
+from engine.analysis.verdict import two
 from mftui.canvas import Axis, ErrorBars, Line, Plot, Rule
 from mftui.formatting import format_loss
 from mftui.views.canvas_view import CanvasView
@@ -123,7 +124,6 @@ def _lines(measured: Measured, axis: Axis) -> tuple[Line, ...]:
         name = "bound, as k^(−1/2)" if wide else "bound, as 1/depth"
         found.append(Line(x, bound, stroke="dashed", name=name, style="label"))
     if (fit := measured.fit) is not None and (fitted := measured.fitted(x)) is not None:
-        power = f"fit k^({fit.slope:.2f} ± {fit.slope_reach:.2f})"
-        name = power if wide else f"fit {fit.intercept:.2f} + {fit.slope:.2f}/depth"
-        found.append(Line(x, fitted, name=name.replace("-", "−"), style="mark"))
+        name = f"fit k^({two(fit.slope_interval)})" if wide else f"fit {fit.intercept:z.2f} + {fit.slope:.2f}/depth"
+        found.append(Line(x, fitted, name=f"{name}{measured.fitted_half}".replace("-", "−"), style="mark"))
     return tuple(found)
