@@ -157,7 +157,7 @@ def test_where_gradient_descent_is_needed_is_said_for_every_depth() -> None:
     verdict = _named(verdicts(experiment, _need_results(experiment, decades.__getitem__)), "needed")
     assert _holds(verdict.estimate, 1.0)
     assert "gradient descent's at depth 6, 0.5 times (0.5 to 0.5) the prior's" in verdict.text
-    assert "over 10 times at depth 2, under 10 times at depth 4 6, undecided at depth 3" in verdict.text
+    assert "over 10 times at depth 2; under 10 times at depth 4, 6; undecided at depth 3 (" in verdict.text
     assert "fit in 28 of 32 trials" in verdict.text
     assert "it goes on below ε_train" in verdict.text
 
@@ -171,6 +171,15 @@ def test_gradient_descent_that_did_not_fit_shows_no_need() -> None:
     verdict = _named(verdicts(experiment, results), "needed")
     assert verdict.estimate is None
     assert "no point has 3 data sets" in verdict.text
+
+
+def test_the_number_that_decides_on_the_depth_theorem_is_the_limit() -> None:
+    experiment = _experiment("model.depth", 2, 3, 4, 6, extra="[gnc]\nnormalize = true\neps_train = 1.0")
+    noise = np.random.default_rng(15).normal(0, 0.02, (8, 7))
+    results = sweep_of(experiment, lambda depth, seed: 1 - (0.8 + float(noise[seed, int(depth)])) / depth)
+    theorem = _named(verdicts(experiment, results), "depth theorem")
+    assert _holds(theorem.estimate, 0.0)
+    assert "c = 1: 1 − P = " in theorem.text
 
 
 def test_a_course_in_epsilon_that_is_no_power_law_says_so() -> None:

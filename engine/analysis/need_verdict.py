@@ -41,7 +41,7 @@ def need(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator[Ver
     if last in over_prior:
         parts[0] += f", {times(over_prior[last])} the prior's"
     if experiment.over:
-        parts.append(f"{_sorted(experiment, ratios)} (geometric means over data sets, 95 % at each)")
+        parts.append(f"{_sorted(experiment, ratios)} (geometric means over data sets, 95 % at each point)")
     parts.append(f"gradient descent fit in {len(fit)} of {len(descents)} trials; only these count")
     parts += _far_below(experiment, fit)
     low, value, high = (float(10**power) for power in (ratios[last].low, ratios[last].value or 0.0, ratios[last].high))
@@ -69,8 +69,8 @@ def _sorted(experiment: Experiment, ratios: dict[int, Interval]) -> str:
         "too few data sets": [point for point in range(len(experiment.points)) if point not in ratios],
     }
     swept = (experiment.over or "").split(".")[-1]
-    return ", ".join(
-        f"{kind} at {swept} {' '.join(str(experiment.values[point]) for point in points)}"
+    return "; ".join(
+        f"{kind} at {swept} {', '.join(str(experiment.values[point]) for point in points)}"
         for kind, points in kinds.items()
         if points
     )
