@@ -25,7 +25,7 @@ LEVEL = 0.1
 def theorem(measured: Measured | None) -> Iterator[Verdict]:
     """What `engine.analysis.theorems` says."""
     if measured is not None:
-        text = "; ".join([measured.verdict, *measured.caveats])
+        text = "; ".join([measured.verdict, *measured.searched, *measured.caveats])
         yield Verdict(f"the {measured.theorem} theorem", text, measured.estimate)
 
 

@@ -62,6 +62,8 @@ class Measured:
     """factor of k^(−1/2), or of 1/L, that is nearest to the points; None without any"""
     verdict: str
     """what comes of it, or why nothing does yet"""
+    searched: tuple[str, ...] = ()
+    """depth, where c was not given: how it was found, and the limits at other c"""
     caveats: tuple[str, ...] = ()
 
     @property
@@ -145,8 +147,8 @@ def measure(experiment: Experiment, results: Sequence[TrialResult], edge: int | 
     at = min(max(1, default_edge(experiment, results) if edge is None else edge), LAST_EDGE)
     quantity = _quantity(experiment, results, at)
     fit, verdict = (_width if theorem == "width" else _depth)(quantity)
-    if theorem == "depth" and edge is None and quantity.part.with_errors().any():
-        verdict = _how_found(experiment, results, at, verdict)
+    if theorem == "depth" and not _too_few(quantity, "depth"):
+        verdict = f"c = {_factor(experiment, at):.2g}: {verdict}"
     caveats = [*_unmet(theorem, experiment.points), *left_out(experiment, quantity.means)]
     if lost := unusable(results, ("gnc", "prior") if theorem == "width" else ("gnc",)):
         caveats.append(f"{lost} trial{'s' * (lost > 1)} without a reliable histogram left out")
@@ -161,6 +163,7 @@ def measure(experiment: Experiment, results: Sequence[TrialResult], edge: int | 
         fit=fit,
         reference=_reference(theorem, quantity),
         verdict=verdict,
+        searched=tuple(_how_found(experiment, results, at)) if theorem == "depth" and edge is None else (),
         caveats=tuple(caveats),
     )
 
@@ -262,22 +265,24 @@ def _depth(quantity: _Quantity) -> tuple[LineFit | None, str]:
     return fit, verdict
 
 
-def _how_found(experiment: Experiment, results: Sequence[TrialResult], edge: int, verdict: str) -> str:
-    """The verdict at the smallest c that may do, with what was seen at others."""
+def _factor(experiment: Experiment, edge: int) -> float:
+    """c at an edge; where ε_train differs between the depths, of the first."""
+    return loss_at(edge) / experiment.points[0].gnc.eps_train
+
+
+def _how_found(experiment: Experiment, results: Sequence[TrialResult], edge: int) -> Iterator[str]:
+    """What was seen at other c than the smallest that may do; nothing where no line can be fitted yet."""
     first = _first_edge(experiment)
-
-    def c(at: int) -> str:
-        return f"c = {loss_at(at) / experiment.points[0].gnc.eps_train:.2g}"
-
-    told = f"{c(edge)}: {verdict}"
     if edge > first:
-        told += (
-            f"; this c was searched for: at all from {c(first)} to {c(edge - 1)} the limit is above 0 (97.5 % for all)"
+        yield (
+            f"this c was searched for: at all from c = {_factor(experiment, first):.2g} to "
+            f"{_factor(experiment, edge - 1):.2g} the limit is above 0 (97.5 % for all)"
         )
     elsewhere = [edge + step for step in OTHER_FACTORS if first <= edge + step <= LAST_EDGE]
     limits = [(at, _limit(_quantity(experiment, results, at))) for at in elsewhere]
-    others = [f"{two(limit)} at {c(at)}" for at, limit in limits if limit is not None]
-    return f"{told}; limits: {', '.join(others)}" if others else told
+    others = [f"{two(limit)} at c = {_factor(experiment, at):.2g}" for at, limit in limits if limit is not None]
+    if others:
+        yield f"limits: {', '.join(others)}"
 
 
 def _shape(theorem: Theorem, x: Float[ndarray, " n"]) -> Float[ndarray, " n"]:

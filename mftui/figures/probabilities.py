@@ -60,7 +60,7 @@ def theorem(title: str, run: RunData, c: float | None = None) -> Iterator[Chart]
         y_scale="log" if wide else "linear",
         x_ticks=tuple(zip(measured.x.tolist(), names if wide else [f"1/{name}" for name in names], strict=True)),
         bars=f"mean over {data_sets([run])}, 95 % intervals",
-        notes=(measured.verdict, *measured.caveats, *run.gaps),
+        notes=(measured.verdict, *measured.searched, *measured.caveats, *run.gaps),
     )
 
 
