@@ -9,7 +9,7 @@ import pytest
 from scipy.special import stdtrit
 from scipy.stats import chi2
 
-from engine.analysis.line_fit import Law, Means, bend, fit_law, t_quantile, upper_half
+from engine.analysis.line_fit import Law, Means, bend, far_points, fit_law, t_quantile, upper_half
 from engine.analysis.tails import LAST_EDGE, chi_square_quantile, loss_at, nearest_edge, share_below
 from engine.analysis.theorems import default_edge, measure, theorem_of
 from engine.results import HISTOGRAM_EDGES, TrialResult
@@ -133,6 +133,12 @@ def test_the_far_half_has_the_larger_x_and_is_all_of_a_few_points() -> None:
     x = np.array([40.0, 5, 10, 80, 20, 160, 320])
     assert x[upper_half(x, np.ones(7, dtype=np.bool_))].tolist() == [40, 80, 160, 320]
     assert upper_half(x, x < 160).sum() == 5
+
+
+def test_a_wide_half_that_is_lost_in_noise_is_not_fitted_alone() -> None:
+    x, errors = np.array([5, 10, 20, 40, 80, 160.0]), np.linspace(-0.5, 0.5, 8)[:, None]
+    assert far_points(x, Means.of(1 / x + 0.01 * errors)).sum() == 3
+    assert far_points(x, Means.of(1 / x + 0.1 * errors)).sum() == 6
 
 
 def test_a_missing_trial_does_not_look_like_a_slope() -> None:

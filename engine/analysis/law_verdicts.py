@@ -10,8 +10,18 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from engine.analysis import laws
-from engine.analysis.line_fit import Law, LineFit, Means, bend, fit_law, t_quantile, upper_half
-from engine.analysis.theorems import FEWEST_CLEAR, WIDTH_EXPONENT
+from engine.analysis.line_fit import (
+    FEWEST_CLEAR,
+    Law,
+    LineFit,
+    Means,
+    bend,
+    far_points,
+    fit_law,
+    t_quantile,
+    upper_half,
+)
+from engine.analysis.theorems import WIDTH_EXPONENT
 from engine.analysis.verdict import Verdict, course, left_out, plus_minus, too_few
 from engine.results import TrialResult
 from engine.spec.experiment import Experiment
@@ -58,10 +68,10 @@ def _decay(
     if why := too_few(means, "width", results):
         return Verdict(name, why, None)
     part = means.fitted()
-    every, wide = part.with_errors(), upper_half(x, part.with_errors())
+    every, wide = part.with_errors(), far_points(x, part)
     words = f"{_IN_WORDS[quantity]} {course(x, part, 'width')}"
     if (part.beyond_zero() & wide).sum() < FEWEST_CLEAR:
-        return Verdict(name, f"{words}; compatible with zero at most of the wide widths (95 %): no exponent", None)
+        return Verdict(name, f"{words}; compatible with zero at most widths (95 %): no exponent", None)
     fit = fit_law(_power_law(part, wide), x, part, wide)
     exponent = fit.slope_interval
     if exponent.high >= 0:
@@ -131,12 +141,12 @@ def middle(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator[V
 def _far_from_rank_one(experiment: Experiment, x: Float[ndarray, " point"], means: Means) -> Verdict:
     """P(σ₂/σ₁ > ½), whose logarithm the theorem's proof bounds by a line in the depth: a power law of e^L."""
     name, part = "the middle product is near rank one but for a probability e^(−Ω(L))", means.fitted()
-    every, deep = part.with_errors(), upper_half(x, part.with_errors())
+    every, deep = part.with_errors(), far_points(x, part)
     if not every.any():
         return Verdict(name, "too few data sets", None)
     words = f"P(σ₂/σ₁ > ½) {course(x, part, 'depth')}"
     if (part.beyond_zero() & deep).sum() < FEWEST_CLEAR:
-        return Verdict(name, f"{words}; seen at too few of the deep depths for a rate", None)
+        return Verdict(name, f"{words}; seen at too few depths for a rate", None)
     fit = fit_law(_power_law(part, deep), np.exp(x), part, deep)
     text = f"{words}; its logarithm by {_rate(fit, every)} (95 %)"
     if (halves := bend(_power_law(part, every), np.exp(x), part, every)) is not None:

@@ -28,6 +28,8 @@ FEWEST_DATA_SETS = 3
 """with two, a 95 % interval is 13 standard errors wide on either side"""
 FEWEST_POINTS = 3
 """two points always lie on a line"""
+FEWEST_CLEAR = 2
+"""points that must be apart from zero for a power law"""
 _STEEPEST = 40.0
 """natural logarithms that a power law may fall, or rise, over the fitted points: a factor of 10^17"""
 _TRIED = 321
@@ -173,6 +175,13 @@ def upper_half(x: Float[ndarray, " point"], chosen: Bool[ndarray, " point"]) -> 
     upper = np.zeros_like(chosen)
     upper[where[np.argsort(x[where])][half:]] = True
     return upper
+
+
+def far_points(x: Float[ndarray, " point"], part: Means) -> Bool[ndarray, " point"]:
+    """What a power law is fitted to: the upper half, or all points where it has too few that are apart from zero."""
+    every = part.with_errors()
+    far = upper_half(x, every)
+    return far if (part.beyond_zero() & far).sum() >= FEWEST_CLEAR else every
 
 
 @cache

@@ -15,7 +15,17 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from engine.analysis.line_fit import FEWEST_DATA_SETS, FEWEST_POINTS, LineFit, Means, bend, fit_law, upper_half
+from engine.analysis.line_fit import (
+    FEWEST_CLEAR,
+    FEWEST_DATA_SETS,
+    FEWEST_POINTS,
+    LineFit,
+    Means,
+    bend,
+    far_points,
+    fit_law,
+    upper_half,
+)
 from engine.analysis.tails import (
     LAST_EDGE,
     loss_at,
@@ -37,8 +47,6 @@ FIRST_FACTOR = 1.0
 OTHER_FACTORS = (-6, -3, 3)
 """edges away from the c that was found, at which the limit is told as well: factors of 0.18, 0.42 and 2.4"""
 WIDTH_EXPONENT = -0.5
-FEWEST_CLEAR = 2
-"""points that must be apart from zero for an exponent"""
 MORE_THAN_MEAN = 2.0
 """times the mean difference: data sets that differ by more, of both signs, are told"""
 
@@ -222,9 +230,9 @@ def _width(quantity: _Quantity) -> tuple[LineFit | None, str]:
         )
     if len(set(np.sign(part.mean[clear]).tolist())) > 1:
         return None, "the difference changes its sign over the widths: no power law, no exponent"
-    wide = upper_half(x, every)
-    halved = bool((clear & wide).sum() >= FEWEST_CLEAR and wide.sum() < every.sum())
-    fit = fit_law("additive", x, part, wide if halved else every)
+    far = far_points(x, part)
+    halved = bool(far.sum() < every.sum())
+    fit = fit_law("additive", x, part, far)
     if fit.slope_interval.high < WIDTH_EXPONENT:
         judged = "faster than the bound k^(−1/2)"
     elif fit.slope_interval.low > WIDTH_EXPONENT:
