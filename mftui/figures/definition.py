@@ -238,14 +238,6 @@ class _Reader:
             c=self._factor(f"{key}.c", panel.get("c")),
         )
 
-    def _factor(self, key: str, given: object) -> float | None:
-        if given is None:
-            return None
-        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
-            self._complain(key, "a number > 0", given)
-            return None
-        return float(given)
-
     def _runs(self, key: str, panel: Mapping[str, Any], second: str) -> tuple[PanelRun, ...]:
         runs = panel.get("runs")
         if not isinstance(runs, list) or not runs or not all(isinstance(run, dict) for run in runs):
@@ -289,6 +281,14 @@ class _Reader:
             self._complain(key, 'a list of overrides such as ["gd.steps=2000"]', given)
             return ()
         return tuple(given)
+
+    def _factor(self, key: str, given: object) -> float | None:
+        if given is None:
+            return None
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+            self._complain(key, "a number > 0", given)
+            return None
+        return float(given)
 
     def _text(self, key: str, given: object) -> str:
         if not isinstance(given, str):
