@@ -303,6 +303,7 @@ def test_where_all_are_damaged_each_is_named_and_there_is_none(tmp_path: Path) -
     assert [complaint.split(".")[0][-1] for complaint in complaints] == ["3", "2"]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

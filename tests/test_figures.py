@@ -503,6 +503,7 @@ def runs() -> list[str]:
     return sorted(path.name for path in runs_directory().iterdir()) if runs_directory().is_dir() else []
 
 
+@pytest.mark.slow
 def test_a_figure_is_made_with_all_its_files_and_the_next_one_starts_no_worker(
     mftui: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

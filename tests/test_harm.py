@@ -208,6 +208,7 @@ def test_whatever_is_damaged_in_a_runs_directory_it_is_looked_at_without_an_erro
 PRESETS = sorted((Path(__file__).parents[1] / "presets").glob("*.toml"))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

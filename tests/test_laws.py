@@ -142,6 +142,7 @@ def test_a_gaussian_two_by_two_matrix_has_the_known_ratio_of_singular_values() -
     assert abs(law.quantiles[2] - (2 - math.sqrt(3))) < ERRORS * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "depths"), [(2, (12, 22)), (3, (20, 40))])
 def test_the_ratio_falls_at_the_rate_of_the_lyapunov_exponents(width: int, depths: tuple[int, int]) -> None:
     shallow, deep = (middle_law(point(depth=depth, width=width), seed=depth).log_ratio for depth in depths)

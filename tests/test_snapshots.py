@@ -43,8 +43,8 @@ from tests.pictures import cells, difference, picture
 from tests.sweeps import sweep_of
 
 FOLDER = Path(__file__).parent / "snapshots"
-STILL_LOOKS = 15
-"""a third of a second, several times what the screens take between two polls of a run"""
+STILL_LOOKS = 10
+"""a fifth of a second at least: two frames of the explorer"""
 UPDATE = os.environ.get("MFTUI_SNAPSHOTS") == "update"
 SIZES = [(80, 24), (160, 45), (200, 60)]
 THEN = 1_699_963_200.0

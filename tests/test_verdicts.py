@@ -392,6 +392,7 @@ def test_other_experiments_have_no_verdict() -> None:
     assert verdicts(_experiment("gd.init_scale", 0.1, 1.0, methods='["gd"]'), []) == ()
 
 
+@pytest.mark.slow
 def test_verdicts_are_printed_and_stored(mftui: Command) -> None:
     run = finished_run("with-verdicts", "seeds=3", "model.width=[3,5,8]", 'methods=["prior"]',
                        "gnc.measure_laws=true")  # fmt: skip
