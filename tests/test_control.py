@@ -22,7 +22,7 @@ from engine.runs.files import from_json
 from engine.runs.run import Loop
 from engine.runs.store import EventLog
 from engine.spec.names import SAMPLERS
-from tests.runs import make_run, small_blocks, tables_of, wait_until
+from tests.runs import CEILING_SECONDS, make_run, small_blocks, tables_of, wait_until
 
 # --- the socket ------------------------------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ def test_an_unknown_request_is_refused_naming_those_there_are(asked: Control, ru
 
 def _raw(folder: Path, data: bytes) -> dict[str, object]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(60)
+        connection.settimeout(CEILING_SECONDS)
         connection.connect(str(socket_path(folder)))
         connection.sendall(data)
         answer: dict[str, object] = from_json(connection.recv(1 << 16))
@@ -136,7 +136,7 @@ def test_another_users_request_is_dropped_without_an_answer(
 ) -> None:
     _uid_of_peers(os.getuid() + 1, monkeypatch)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(60)
+        connection.settimeout(CEILING_SECONDS)
         connection.connect(str(socket_path(run_folder)))
         with suppress(ConnectionResetError, BrokenPipeError):  # the connection may be closed before anything is sent
             connection.sendall(b'{"request": "stop"}')

@@ -26,7 +26,7 @@ from mftui.views.help_screen import HelpScreen
 from mftui.views.matrices import Matrices
 from mftui.views.singular_values import SingularValues
 from tests.lab import computed, no_worker, until
-from tests.runs import make_run
+from tests.runs import CEILING_SECONDS, make_run
 
 pytestmark = pytest.mark.slow
 
@@ -246,7 +246,7 @@ async def test_quitting_while_the_worker_starts_leaves_no_worker_behind() -> Non
         live = live_of(app)
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running, "its end")
-    assert live.wait(10.0)
+    assert live.wait(CEILING_SECONDS)
     assert live.run.worker() is None
     live.poll()
     assert f"mftui resume {live.run.name}" in (app.farewell() or "")
@@ -268,7 +268,7 @@ async def test_a_detached_run_goes_on_and_can_be_watched_by_another_explorer() -
         await until_state(pilot, second, "running")
         await pilot.press("s")
         await until_state(pilot, second, "stopped")
-    assert live.wait(10.0)
+    assert live.wait(CEILING_SECONDS)
 
 
 def test_only_a_new_learning_rate_changes_in_flight() -> None:

@@ -18,7 +18,7 @@ from mftui.export.contents import Contents
 from mftui.figures.data import RunData, quantity_of
 from mftui.formatting import recovered_table
 from tests.lab import computed
-from tests.runs import make_run
+from tests.runs import CEILING_SECONDS, make_run
 from tests.settings import point
 
 pytestmark = pytest.mark.slow
@@ -104,7 +104,7 @@ def test_training_data_that_no_matrix_fits_are_called_that(tmp_path: Path) -> No
     (settings,) = preset.load(tmp_path / "a.toml").points
     procedure = MinimumNuclearNorm(0, settings, 0, make_problem(settings.problem, [0]))
     state, _ = procedure.init()
-    assert state.over.wait(60)
+    assert state.over.wait(CEILING_SECONDS)
     (event,) = procedure.finish(state)
     assert isinstance(event, Finished)
     assert event.result.outcome == "failed"

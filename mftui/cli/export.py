@@ -67,7 +67,7 @@ def export(
 ) -> None:
     """A run as a file for other programs.
 
-    toml: the preset that reproduces it. csv, parquet: a table. json, npz: everything. See docs/export.md.
+    toml: the preset that reproduces it. csv, parquet: a table. json, npz: everything.
     What is missing of the run is told on stderr.
 
     Example: mftui export a1b2 --format csv --table gd --out gd.csv
