@@ -25,8 +25,8 @@ GROUPS: dict[str, list[tuple[str, str]]] = {
     "Gradient descent against plain loops": [("descent", "run-steps a second"), ("descent", "a step: ")],
     "Guess & Check against plain loops": [("samplers", "")],
     "The papers' figures": [
-        ("figures", ".*: from start to end"),
-        ("figures", ".*: published"),
+        ("figures", "(width|depth)-(linear|tanh|leaky-relu): from start to end"),
+        ("figures", "(width|depth)-(linear|tanh|leaky-relu): published"),
         ("figures", "(width-linear, width 80|depth-linear, depth 10): (?!loss)"),
     ],
     "A GPU": [("gpu", "")],

@@ -283,6 +283,8 @@ def test_what_the_readme_says_of_rare_guesses_is_what_was_measured() -> None:
         values = [row.value for row in found["figures"].rows if row.name.startswith("width-linear, width 80: ")]
         for number in numbers:
             assert any(value == pytest.approx(number, rel=0.05) for value in values), number
+    (many,) = re.findall(r"and (\d+) million for as many", README)
+    assert int(many) * 1e6 == pytest.approx(numbers[1] * numbers[2], rel=0.05)
 
 
 def test_what_was_measured_is_on_its_pages_and_names_no_machine() -> None:
