@@ -276,7 +276,7 @@ def test_what_the_readme_says_of_a_smaller_threshold_is_in_the_table_of_the_page
 
 def test_what_the_readme_says_of_rare_guesses_is_what_was_measured() -> None:
     """Draws, independent fits and guesses for one, each to two figures a row of that sweep point."""
-    said = re.findall(r"at width 80 .*?, ([\d,]+) draws\s+give ([\d,]+) .*? needs ([\d,]+) guesses", README)
+    said = re.findall(r"at width 80 .*?, ([\d,]+)\s+draws\s+give ([\d,]+) .*? needs ([\d,]+) guesses", README)
     numbers = [float(number.replace(",", "")) for number in said[0]]
     found = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))["measured"]()
     if "figures" in found and not found["figures"].quick:
