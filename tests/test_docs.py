@@ -266,14 +266,6 @@ def test_what_w_zero_costs_in_the_readme_is_what_it_costs_on_the_data_sets() -> 
         assert _quartiles(row) == [round(each, 3) for each in np.quantile(losses, [0.5, 0.25, 0.75])]
 
 
-def test_what_the_readme_says_of_a_smaller_threshold_is_in_the_table_of_the_page_on_the_papers() -> None:
-    deep, wide = re.findall(r"falls from (\.\d+ to \.\d+)|at width 40 it\s+stays at (\.\d+)", README)
-    rows = re.findall(r"^\| depth (?:6|2, width 40),.*$", _text(ROOT / "docs" / "paper.md"), re.MULTILINE)
-    found = {row[:9]: re.findall(r"(\.\d+) \[", row) for row in rows}
-    assert deep[0].split(" to ") == found["| depth 6"][1:3]
-    assert {f"{float(each):.2f}".lstrip("0") for each in found["| depth 2"][1:]} == {wide[1]}
-
-
 def test_what_the_readme_says_of_rare_guesses_is_what_was_measured() -> None:
     """Draws, independent fits and guesses for one, each to two figures a row of that sweep point."""
     said = re.findall(r"at width 80 .*?, ([\d,]+)\s+draws\s+give ([\d,]+) .*? needs ([\d,]+) guesses", README)
