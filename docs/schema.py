@@ -144,7 +144,12 @@ TRIAL = {
     "guesses": "of G&C and the prior: draws, hits, acceptance, quantiles, histogram, how far to trust them",
     "held_out_rmse": "ratings: root of the generalization loss",
     "theory_error": "how far dσ/dt is from theory's",
+    "theory_judged": "at how many log points",
+    "theory_passed_over": "how many log points could not be judged",
     "trajectory_error": "how far the singular values' course is from theory's",
+    "nuclear_norm": "of the minimum-nuclear-norm solution",
+    "effective_rank": "of the same",
+    "distance_to_truth": "‖W − W*‖_F of the same",
     "laws": "with `gnc.measure_laws`: what the prior's weights show",
 }
 

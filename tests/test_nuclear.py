@@ -18,7 +18,7 @@ from mftui.export.contents import Contents
 from mftui.figures.data import RunData, quantity_of
 from mftui.formatting import recovered_table
 from tests.lab import computed
-from tests.runs import make_run
+from tests.runs import CEILING_SECONDS, make_run
 from tests.settings import point
 
 pytestmark = pytest.mark.slow
