@@ -148,7 +148,7 @@ class TrialResult:
     theory_judged: int | None = None
     """how many log points were judged; None in runs of earlier versions"""
     theory_passed_over: int | None = None
-    """how many were not: a step moved the singular values too little or too much to measure a rate, or two were equal"""
+    """how many were not: a step moved the singular values too little or too much to measure a rate, or two are equal"""
     trajectory_error: float | None = None
     """the same for the integrated trajectory: largest |σ_r − predicted| over the log points, relative to the largest
     σ seen; None where none was asked for"""

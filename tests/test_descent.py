@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,11 @@ from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
 from engine.problems.problem import DenseOperator, make_problem
 from engine.results import TrialResult
+from engine.runs.lane import Lane
+from engine.runs.units import units
 from engine.spec.names import ACTIVATIONS, OPTIMIZERS, OptimizerName
 from engine.spec.settings import PointSettings, bad_combinations
+from tests.runs import make_run
 from tests.settings import point
 
 SEEDS = (0, 1, 2)
@@ -232,7 +236,7 @@ def test_a_stable_descent_from_an_init_that_fits_nearly_is_not_said_to_diverge(o
     procedure = Descent({0: settings}, SEEDS, problem, CPU)
     assert problem.truth is not None
     procedure._initial_weights = problem.truth.flatten(1) * (1 + 1e-9)
-    state, events = procedure.init()
+    state, _ = procedure.init()
     while procedure.fraction(state) < 1:
         state, _ = procedure.step(state)
     assert {event.result.outcome for event in procedure.finish(state) if isinstance(event, Finished)} == {"finished"}
@@ -373,6 +377,47 @@ def test_single_precision_follows_double_precision() -> None:
 def test_a_gpu_takes_the_steps_of_the_cpu(optimizer: str) -> None:
     settings = point(depth=3, activation="tanh", optimizer=optimizer, init_scale=0.5, steps=60, log_every=20)
     assert _close(_run_together(settings)[0], _run_together(settings, device="cuda")[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: elsewhere rows are added in order anyway")
+def test_sparse_steps_of_sgd_come_to_the_same_bits_each_time_on_a_gpu() -> None:
+    settings = point(
+        kind="completion", rows=300, columns=300, rank=2, norm=300.0, measurements=9_000, optimizer="sgd",
+        batch_size=4_000, width=8, init="gaussian", init_scale=0.3, steps=50, log_every=50,
+    )  # fmt: skip
+    assert _run_together(settings, device="cuda")[0] == _run_together(settings, device="cuda")[0]
+
+
+def test_a_step_that_cannot_be_recorded_runs_as_it_is_but_memory_that_runs_out_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(error: RuntimeError) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: fail(RuntimeError("operation not permitted when capturing")))
+    assert batched_step._record([]) is None
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: fail(torch.cuda.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(torch.cuda.OutOfMemoryError, match="out of memory"):
+        batched_step._record([])
+
+
+def test_a_run_is_told_why_its_steps_are_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled, told = Descent._compiled, list[str]()
+
+    def unrecorded(self: Descent, rates: torch.Tensor) -> batched_step.BatchedStep:
+        steps = compiled(self, rates)
+        steps.unrecorded = "no reason"
+        return steps
+
+    run = make_run(tmp_path / "run", text='methods = ["gd"]\n[gd]\nsteps = 200\n')
+    (unit,) = units(run.experiment)
+    Lane(run, unit, CPU, told.append, []).step()
+    assert told == []
+    monkeypatch.setattr(Descent, "_compiled", unrecorded)
+    lane = Lane(run, unit, CPU, told.append, [])
+    lane.step()
+    lane.step()
+    assert told == ["gradient descent runs without a CUDA graph, and so slower: no reason"]
 
 
 def test_points_share_a_batch_only_where_that_saves_time_and_only_if_a_batch_can_hold_them() -> None:

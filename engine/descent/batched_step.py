@@ -142,8 +142,12 @@ class BatchedStep:
         # What draws on the host, or allocates inside the library, can't be recorded.
         recordable = device.type == "cuda" and batches is None and not self.sparse
         self._graph = _record(self._operations) if recordable else None
+        self.unrecorded: str | None = None
+        """why a step that might be recorded is not"""
+        if recordable and self._graph is None:
+            self.unrecorded = "this device or library can't record the steps"
         if self._graph is not None and not self._replays_as_it_steps(self._graph):
-            self._graph = None
+            self._graph, self.unrecorded = None, "a recorded step does not come to what the step itself comes to"
 
     def load(self, step: int, weights: Float[Tensor, "run parameter"], optimizer: State) -> None:
         """Continue from here."""
@@ -275,7 +279,8 @@ def _operate(operations: Iterable[Callable[[], object]]) -> None:
 def _record(operations: Operations) -> torch.cuda.CUDAGraph | None:
     """One step as a CUDA graph, or None if this device or library can't record it: the step then runs as it is.
 
-    Runs steps on whatever the buffers hold: load a state afterwards.
+    Runs steps on whatever the buffers hold: load a state afterwards. Raises `torch.cuda.OutOfMemoryError`: where a step
+    can't be recorded for want of memory, the rest has none either.
     """
     try:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -289,6 +294,8 @@ def _record(operations: Operations) -> torch.cuda.CUDAGraph | None:
         with torch.cuda.graph(graph):
             for operate in operations:
                 operate()
+    except torch.cuda.OutOfMemoryError:
+        raise
     except RuntimeError:
         return None
     return graph

@@ -136,6 +136,12 @@ class Descent:
         """The learning rate that every run begins with, `auto` worked out."""
         return self._rates
 
+    @property
+    def remark(self) -> str | None:
+        """Why it is slower on this device than it might be."""
+        why = self._steps.unrecorded
+        return None if why is None else f"gradient descent runs without a CUDA graph, and so slower: {why}"
+
     def init(self) -> tuple[DescentState, list[Event]]:
         """The state before the first step, and its rows."""
         weights = self._initial_weights.to(self._device, self._dtype)
@@ -188,15 +194,18 @@ class Descent:
         result = self._result(state, run)
         if result.outcome != "finished":
             return [Finished(result)]
-        comparison = self._observer.comparison(state.observed, run)
         result = replace(
             result,
             held_out_rmse=held_out_rmse(self._points[result.point], result.generalization_loss),
-            theory_error=comparison and comparison.relative_error(),
-            theory_judged=comparison and comparison.judged,
-            theory_passed_over=comparison and comparison.passed_over,
             trajectory_error=self._observer.trajectory_error(state.observed, run),
         )
+        if (comparison := self._observer.comparison(state.observed, run)) is not None:
+            result = replace(
+                result,
+                theory_error=comparison.relative_error(),
+                theory_judged=comparison.judged,
+                theory_passed_over=comparison.passed_over,
+            )
         events: list[Event] = []
         point = self._points[result.point]
         if point.problem.kind == "ratings" and shown_entries(point):
@@ -324,7 +333,9 @@ class Descent:
         values = torch.where(finite[:, None], padded, torch.nan)
         table = torch.cat([finite[:, None].to(losses), losses, values], dim=1).view(marks, count, -1)
         steps, rates = [mark.step for mark in of_steps], torch.cat([mark.rates.of_run for mark in of_steps])
-        return table, Look(steps, rates, factors, left, right, matrices, losses, found, shown=np.empty((0, 0), np.bool_))
+        return table, Look(
+            steps, rates, factors, left, right, matrices, losses, found, shown=np.empty((0, 0), np.bool_)
+        )
 
     def _stacked(self, marks: Sequence[Mark]) -> Float[Tensor, "mark run parameter"]:
         """Their weights, in memory that the next call overwrites: fresh pages each time cost more than the copy."""

@@ -187,7 +187,7 @@ def diagnose(
 ) -> dict[str, Float[Tensor, " seed"]]:
     """Every diagnostic by its name, in the order of `engine.events.diagnostic_names`.
 
-    Without a truth there are no alignments; the distance to W* is as given, or is worked out where there are `matrices`.
+    Without a truth there are no alignments; the distance to W* is as given, or worked out where there are `matrices`.
     Of an incomplete spectrum the alignments are known, the Frobenius norm (if given) and the stable rank, and the
     numerical rank where it is less than the number of values found; what needs all singular values is NaN.
     """

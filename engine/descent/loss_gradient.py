@@ -242,10 +242,23 @@ def _some_entries(
         residual = (last * features).sum(-1, keepdim=True)
         residual -= targets[batch][:, None]
         residual *= factor
-        product.last_gradient.zero_().index_add_(0, row, residual * features)
-        product.features_gradient.zero_().index_add_(0, column, residual * last)
+        _add_rows(product.last_gradient.zero_(), row, residual * features)
+        _add_rows(product.features_gradient.zero_(), column, residual * last)
 
     return step
+
+
+def _add_rows(
+    sums: Float[Tensor, "rows width"], rows: Int[Tensor, " drawn"], values: Float[Tensor, "drawn width"]
+) -> None:
+    """Add each of the values to its row, to the same bits every time.
+
+    On a GPU index_add_ adds what falls on one row in any order, where index_put_ sorts; on the CPU it is the other way.
+    """
+    if sums.is_cuda:
+        sums.index_put_((rows,), values, accumulate=True)
+    else:
+        sums.index_add_(0, rows, values)
 
 
 def _csr(

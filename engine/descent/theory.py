@@ -52,7 +52,8 @@ def resolves(
     size, change = now.norm(dim=-1), measured.norm(dim=-1) * learning_rates
     nonzero, gaps = now[:, :-1] > rounding * now[:, :1], now[:, :-1] - now[:, 1:]
     tied = (nonzero & (gaps <= rounding * now[:, :-1])).any(-1)
-    return (change > 0) & (change >= rounding * size) & (change <= RESOLVED * size) & ~tied
+    judged: Tensor = (change > 0) & (change >= rounding * size) & (change <= RESOLVED * size) & ~tied
+    return judged
 
 
 @dataclass(frozen=True)

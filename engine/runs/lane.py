@@ -160,6 +160,8 @@ class Lane:
     def _begin(self) -> Procedure:
         """Set up the next procedure; its first step unless a checkpoint holds a later state."""
         self._procedure = procedure = self._procedures[self._at]()
+        if isinstance(procedure, Descent) and procedure.remark:
+            self._complain(procedure.remark)
         if self._state is None:
             self._state, events = procedure.init()
             self._record(events)

@@ -1,8 +1,8 @@
 """Ratings from a CSV or TSV file, plain or gzipped: one `row,column,value` a line. Never imports torch.
 
 Rows and columns are counted from 0, or from what `problem.first_index` says. Commas, semicolons and tabs are
-understood, told apart by the first line, which is a header where none of its fields is a number. Nothing is repaired and nothing skipped but blank
-lines: every defect is reported with its line number.
+understood, told apart by the first line, which is a header where none of its fields is a number. Nothing is repaired
+and nothing skipped but blank lines: every defect is reported with its line number.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Group RMSprop: one adaptive step size for the whole gradient.
 
 With g all gradients of a data set together, v ← α v + (1 − α) ‖g‖² and, at step t,
-W ← W − η g / (√(v / (1 − α^t)) + ε), with α = 0.99 [Arora, Cohen, Hu, Luo 2019, experiments, where ε = 1e−4; published
-code of Alexander et al. 2025, where ε = 1e−6]. The direction is plain gradient descent's; only the step's length adapts.
+W ← W − η g / (√(v / (1 − α^t)) + ε), with α = 0.99 [Arora, Cohen, Hu, Luo 2019, experiments, ε = 1e−4; published code
+of Alexander et al. 2025, ε = 1e−6]. The direction is plain gradient descent's; only the step's length adapts.
 """
 
 from __future__ import annotations
