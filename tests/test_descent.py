@@ -242,6 +242,15 @@ def test_a_stable_descent_from_an_init_that_fits_nearly_is_not_said_to_diverge(o
     assert {event.result.outcome for event in procedure.finish(state) if isinstance(event, Finished)} == {"finished"}
 
 
+@pytest.mark.parametrize("learning_rate", ["auto", 0.1])
+@pytest.mark.parametrize("depth", [2, 3])
+def test_an_init_too_large_for_any_step_is_named_as_the_cause(learning_rate: float | str, depth: int) -> None:
+    _, results = _run(learning_rate=learning_rate, init="gaussian", init_scale=1e200, depth=depth, steps=200)
+    for result in results:
+        assert result.outcome == "diverged"
+        assert result.message.endswith("the loss of the initial weights is not finite; try a smaller gd.init_scale")
+
+
 def test_when_every_data_set_has_diverged_the_rest_of_the_steps_is_not_run() -> None:
     rows, results = _run(steps=10_000, log_every=10, learning_rate=1e6, init_scale=1.0)
     assert {result.outcome for result in results} == {"diverged"}

@@ -8,7 +8,7 @@ import torch
 
 from engine.descent.inits import initial_factors
 from engine.models.factorization import factor_shapes
-from engine.spec.names import InitName
+from engine.spec.names import INITS, InitName
 from tests.settings import point
 
 SEEDS = (0, 4)
@@ -27,6 +27,7 @@ def test_initial_factors_have_their_shapes_scale_and_no_dependence_on_other_seed
         assert torch.equal(factor[1:], single)
 
 
+@pytest.mark.parametrize("init", [name for name, traits in INITS.items() if traits.balanced])
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 @pytest.mark.parametrize(
     ("rows", "columns", "width"),
@@ -34,9 +35,9 @@ def test_initial_factors_have_their_shapes_scale_and_no_dependence_on_other_seed
     ids=["square", "wide", "tall", "narrow"],
 )
 def test_balanced_factors_have_equal_gram_matrices_on_both_sides_of_each_hidden_layer(
-    rows: int, columns: int, width: int, depth: int
+    rows: int, columns: int, width: int, depth: int, init: InitName
 ) -> None:
-    settings = point(init="balanced", depth=depth, width=width, rows=rows, columns=columns, init_scale=0.5)
+    settings = point(init=init, depth=depth, width=width, rows=rows, columns=columns, init_scale=0.5)
     factors = initial_factors(settings, SEEDS)
     for below, above in pairwise(factors):
         torch.testing.assert_close(above.mT @ above, below @ below.mT, rtol=0, atol=1e-12)

@@ -396,20 +396,24 @@ class Descent:
             outcome="diverged",
             training_loss=None,
             generalization_loss=None,
-            message=f"gradient descent diverged: {message}; try a smaller gd.learning_rate",
+            message=f"gradient descent diverged: {message}",
         )
 
     def _divergence(self, state: DescentState, run: int) -> str | None:
-        """How a run diverged; None where it did not."""
+        """How a run diverged, and what to try; None where it did not."""
         last, rate, first = state.last_finite[run], state.diverged[run], self._first_losses[run]
-        if rate is not None or last is None:
-            since = "the initial weights" if last is None else f"step {last[0]} (training loss {last[1]:.3g})"
-            within = f"within {self._settings.log_every} steps after {since}, at learning rate {rate:g}"
-            return f"the loss was no longer finite {within}"
-        if last[1] <= FAR_ABOVE * first:
+        if last is None:
+            return "the loss of the initial weights is not finite; try a smaller gd.init_scale"
+        step, loss, _ = last
+        if rate is not None:
+            within = f"within {self._settings.log_every} steps after step {step} (training loss {loss:.3g})"
+            told = f"the loss was no longer finite {within}"
+        elif loss > FAR_ABOVE * first:
+            rate = float(state.learning_rates.of_run[run])
+            told = f"the training loss rose from {first:.3g} to {loss:.3g} by step {step}"
+        else:
             return None
-        rate = float(state.learning_rates.of_run[run])
-        return f"the training loss rose from {first:.3g} to {last[1]:.3g} by step {last[0]}, at learning rate {rate:g}"
+        return f"{told}, at learning rate {rate:g}; try a smaller gd.learning_rate"
 
     @cached_property
     def _first_losses(self) -> list[float]:

@@ -45,8 +45,12 @@ def _balanced(stream: Stream, shapes: Shapes) -> list[Float[Tensor, "_ _"]]:
 
 
 def _identity(stream: Stream, shapes: Shapes) -> list[Float[Tensor, "_ _"]]:
-    """Ones on the diagonal, zeros elsewhere (Arora et al. 2019, figure 3)."""
-    return [torch.eye(rows, columns, dtype=torch.float64) for rows, columns in shapes]
+    """Ones on the diagonal, zeros elsewhere (Arora et al. 2019, figure 3).
+
+    As many ones in each layer as fit into all of them: more in some would only unbalance the factors.
+    """
+    count = min(min(shape) for shape in shapes)
+    return [_padded(torch.eye(count, dtype=torch.float64), shape) for shape in shapes]
 
 
 def _orthogonal(stream: Stream, shapes: Shapes) -> list[Float[Tensor, "_ _"]]:

@@ -146,15 +146,25 @@ def _size(problem: Problem, rows: int, columns: int) -> Float[Tensor, ""]:
 
 
 def _squared_jacobian(factors: Factors) -> Float[Tensor, ""]:
-    """Σ_j ‖W_L ⋯ W_{j+1}‖² ‖W_{j−1} ⋯ W_1‖² in spectral norms: at least ‖J‖² where σ is linear."""
+    """Σ_j ‖W_L ⋯ W_{j+1}‖² ‖W_{j−1} ⋯ W_1‖² in spectral norms: at least ‖J‖² where σ is linear.
+
+    Infinite where a product overflows.
+    """
     below, above = [torch.ones((), dtype=torch.float64)], [torch.ones((), dtype=torch.float64)]
     products = [factors[0][0]]
     for factor in factors[1:]:
         products.append(factor[0] @ products[-1])
-    below += [torch.linalg.matrix_norm(product, 2) for product in products[:-1]]
+    below += [_spectral_norm(product) for product in products[:-1]]
     products = [factors[-1][0]]
     for factor in reversed(factors[:-1]):
         products.append(products[-1] @ factor[0])
-    above += [torch.linalg.matrix_norm(product, 2) for product in products[:-1]]
+    above += [_spectral_norm(product) for product in products[:-1]]
     pairs = zip(below, reversed(above), strict=True)
     return torch.stack([one.square() * other.square() for one, other in pairs]).sum()
+
+
+def _spectral_norm(matrix: Float[Tensor, "_ _"]) -> Float[Tensor, ""]:
+    if not bool(torch.isfinite(matrix).all()):
+        return matrix.new_tensor(math.inf)  # LAPACK would not converge
+    norm: Tensor = torch.linalg.matrix_norm(matrix, 2)
+    return norm

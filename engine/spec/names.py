@@ -35,7 +35,7 @@ class ActivationTraits(Traits):
 @dataclass(frozen=True)
 class InitTraits(Traits):
     balanced: bool = False
-    """W_{j+1}ᵀ W_{j+1} = W_j W_jᵀ, at least for square W: the law of the singular values assumes it"""
+    """W_{j+1}ᵀ W_{j+1} = W_j W_jᵀ: the law of the singular values assumes it"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ INITS: dict[InitName, InitTraits] = {
     "default_uniform": InitTraits("U(±1/√fan_in), PyTorch's default for linear layers"),
     "gaussian": InitTraits("N(0, 1/fan_in)"),
     "balanced": InitTraits("equal Gram matrices on both sides of each hidden layer", balanced=True),
-    "identity": InitTraits("ones on the diagonal", balanced=True),
+    "identity": InitTraits("ones on the diagonal, as many in each layer", balanced=True),
     "orthogonal": InitTraits("orthonormal rows or columns"),
 }
 OPTIMIZERS: dict[OptimizerName, OptimizerTraits] = {
