@@ -12,12 +12,13 @@ from pydantic import ValidationError
 from engine.descent import batched_step, descent, grouping, loss_gradient
 from engine.descent.descent import Descent, DescentState
 from engine.descent.inits import initial_factors
+from engine.descent.learning_rate import learning_rates
 from engine.descent.optimizers import optimizer as make_optimizer
 from engine.descent.optimizers.group_rmsprop import DECAY
 from engine.events import Event, Finished, Rows
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
-from engine.problems.problem import DenseOperator, make_problem
+from engine.problems.problem import DenseOperator, EntryOperator, Problem, make_problem
 from engine.results import TrialResult
 from engine.runs.lane import Lane
 from engine.runs.units import units
@@ -410,6 +411,17 @@ def test_a_step_that_cannot_be_recorded_runs_as_it_is_but_memory_that_runs_out_i
         batched_step._record([])
 
 
+def test_a_run_stores_the_singular_values_of_a_large_truth_as_many_as_its_rank(tmp_path: Path) -> None:
+    text = 'methods = ["gd"]\n[problem]\nkind = "completion"\nrows = 150\ncolumns = 140\nrank = 3\nmeasurements = 900\n'
+    run = make_run(tmp_path / "run", text=text)
+    lane = Lane(run, units(run.experiment)[0], CPU, str, [])
+    lane.close()
+    (event,) = (event for event in run.reader().events() if event["event"] == "truth")
+    truth = make_problem(run.experiment.points[0].problem, [0]).truth
+    assert truth is not None
+    assert event["singular_values"] == pytest.approx(torch.linalg.svdvals(truth[0])[:3].tolist(), rel=1e-9)
+
+
 def test_a_run_is_told_why_its_steps_are_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled, told = Descent._compiled, list[str]()
 
@@ -481,6 +493,38 @@ def test_the_auto_learning_rate_of_depth_one_is_exactly_half_the_limit() -> None
     largest = torch.linalg.matrix_norm(problem.measurements.matrices, 2).square() * (2 / 15)
     rates = Descent({0: settings}, SEEDS, problem, torch.device("cpu")).rates
     assert rates == pytest.approx((1 / largest).tolist(), rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["sensing", "completion"])
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_the_auto_learning_rate_is_the_inverse_of_the_curvature_where_the_truth_is_of_rank_one(
+    kind: str, depth: int
+) -> None:
+    """Against all eigenvalues of (2/n) A J Jᵀ Aᵀ, written out; from an init that is too small to count."""
+    settings = point(kind=kind, depth=depth, rows=8, columns=6, measurements=30, learning_rate="auto", init_scale=1e-6)
+    problem = make_problem(settings.problem, SEEDS)
+    rates = learning_rates(settings, problem, initial_factors(settings, SEEDS))
+    for seed in SEEDS:
+        measured, targets = problem.measurements.dense(48)[seed], problem.targets[seed]
+        left, _, right = torch.linalg.svd((targets @ measured).view(8, 6))
+        on_left, on_right = left[:, :1] @ left[:, :1].T, right[:1].T @ right[:1]
+        moved = torch.kron(on_left, torch.eye(6).double()) + torch.kron(torch.eye(8).double(), on_right)
+        moved += (depth - 2) * torch.kron(on_left, on_right)
+        size = 48 * targets.square().sum() / measured.square().sum()
+        curvature = (2 / 30) * size ** (1 - 1 / depth) * torch.linalg.eigvalsh(measured @ moved @ measured.T)[-1]
+        assert rates[seed].item() == pytest.approx(float(1 / curvature), rel=0.01)
+
+
+def test_the_auto_learning_rate_of_few_entries_of_a_huge_matrix_needs_none_of_the_others() -> None:
+    """40,000×50,000: a dense matrix would be 16 GB."""
+    settings = point(
+        kind="completion", rows=40_000, columns=50_000, measurements=1_000, depth=3, width=2, learning_rate="auto"
+    )
+    places = torch.randperm(40_000, generator=torch.Generator().manual_seed(0))[:1_000]
+    entries = EntryOperator((places * 50_000 + places.flip(0))[None])
+    problem = Problem(None, entries, entries, torch.ones(1, 1_000).double(), torch.ones(1, 1_000).double())
+    (rate,) = learning_rates(settings, problem, initial_factors(settings, [0]))
+    assert 0 < rate < math.inf
 
 
 @pytest.mark.parametrize("optimizer", [name for name, traits in OPTIMIZERS.items() if traits.adaptive])

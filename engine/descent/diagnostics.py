@@ -58,12 +58,11 @@ def spectrum_of_product(left: Float[Tensor, "seed m k"], right: Float[Tensor, "s
     """The spectrum of left·right, without ever forming the product.
 
     Where one of m, n and k is at most `MAX_COMPLETE_SPECTRUM` it is complete and exact, by QR of both sides; otherwise
-    the leading `count` values are found by a randomized range finder with power iterations [Halko, Martinsson, Tropp
-    2011, algorithms 4.4 and 5.1].
+    the leading `count` values are found.
     """
     rows, inner, columns = *left.shape[-2:], right.shape[-1]
     if min(rows, inner, columns) > MAX_COMPLETE_SPECTRUM:
-        return _randomized([left, right], count)
+        return leading_spectrum([left, right], count)
     if rows == min(rows, inner, columns):
         basis, triangle = torch.linalg.qr((left @ right).mT)
         small = spectrum(triangle.mT)
@@ -78,8 +77,11 @@ def spectrum_of_product(left: Float[Tensor, "seed m k"], right: Float[Tensor, "s
     return Spectrum(left_basis @ small.left, small.values, right_basis @ small.right, True)
 
 
-def _randomized(product: Sequence[Float[Tensor, "seed _ _"]], count: int) -> Spectrum:
-    """Of the product of some matrices, as `spectrum_of_product` says."""
+def leading_spectrum(product: Sequence[Float[Tensor, "seed _ _"]], count: int) -> Spectrum:
+    """The leading `count` values of a product of matrices, which is never formed; exact where its rank is no more.
+
+    A randomized range finder with power iterations [Halko, Martinsson, Tropp 2011, algorithms 4.4 and 5.1].
+    """
     first, columns = product[0], product[-1].shape[-1]
     sketch = min(count + OVERSAMPLING, *(size for matrices in product for size in matrices.shape[-2:]))
     test = Stream(0, "sketch").normal(columns, sketch).to(first.device, first.dtype)
@@ -173,7 +175,7 @@ class Truth:
     def of(matrices: Float[Tensor, "seed m n"], aligned: int) -> Truth:
         """Of a large W* the leading singular vectors only, by the randomized method: exact up to rank 10."""
         small = min(matrices.shape[-2:]) <= MAX_COMPLETE_SPECTRUM
-        whole = (spectrum(matrices) if small else _randomized([matrices], aligned)).leading(aligned)
+        whole = (spectrum(matrices) if small else leading_spectrum([matrices], aligned)).leading(aligned)
         return Truth(matrices if small else None, whole.left, whole.right)
 
 

@@ -1,8 +1,9 @@
 """Learning rates: as given, or `auto`, half of what curvature allows.
 
 Gradient descent is stable near a minimum if η < 2/λ, λ the largest eigenvalue of the Hessian there. Where the loss is 0
-the Hessian of θ ↦ ℓ(W(θ)) is Jᵀ H J, with H = (2/n) Σ A_i A_iᵀ and J the derivative of W. It has the eigenvalues of
-H J Jᵀ off 0, and for balanced factors J Jᵀ acts on V as Σ_j (W Wᵀ)^{(L−j)/L} V (Wᵀ W)^{(j−1)/L}, j = 1 … L
+the Hessian of θ ↦ ℓ(W(θ)) is (2/n) Jᵀ Aᵀ A J, with A: W ↦ (<A_i, W>)_i and J the derivative of W. Off 0 it has the
+eigenvalues of (2/n) A J Jᵀ Aᵀ, which acts on n numbers: where the A_i are single entries it needs no dense matrix. For
+balanced factors J Jᵀ acts on V as Σ_j (W Wᵀ)^{(L−j)/L} V (Wᵀ W)^{(j−1)/L}, j = 1 … L
 [Arora, Cohen, Hazan 2018, theorem 1]. W is taken of rank one, s u vᵀ, where J Jᵀ becomes
 
     V ↦ s^{2−2/L} (u uᵀ V + V v vᵀ + (L − 2) u uᵀ V v vᵀ)        (V itself at depth 1)
@@ -21,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float
@@ -83,34 +85,60 @@ def _stable(point: PointSettings, problem: Problem, factors: Factors) -> Float[T
     rows, columns, depth = point.problem.rows, point.problem.columns, point.model.depth
     stream = Stream(0, "sketch")
     count = problem.targets.shape[-1]
-    back_projected = problem.measurements.adjoint(problem.targets[:, None], rows, columns)[0, 0]
-    left, right = _leading_vectors(back_projected, stream.normal(columns, 1))
-    start = stream.normal(rows, columns)
-    curvature = _power_iteration(lambda v: _hessian(problem, v), start)
-    scale = _size(problem, rows, columns) ** (2 - 2 / depth)
-    at_truth = scale * _power_iteration(lambda v: _hessian(problem, _end_to_end(v, left, right, depth)), start)
-    at_init = curvature * _squared_jacobian(factors)
-    eigenvalue = torch.maximum(at_truth, at_init)
+    left, right = _leading_vectors(_adjoint(problem, problem.targets[0], rows, columns), stream.normal(columns, 1))
+    start = stream.normal(count, 1)[:, 0]
+
+    def curvature(coefficients: Tensor) -> Tensor:
+        return (2 / count) * _gram(problem, coefficients, rows, columns)
+
+    def end_to_end(coefficients: Tensor) -> Tensor:
+        direction = _adjoint(problem, coefficients, rows, columns)
+        return (2 / count) * _apply(problem, *_moved(direction, left, right, depth))
+
+    at_init = _power_iteration(curvature, start)
+    at_truth = _power_iteration(end_to_end, start) if depth > 1 else at_init
+    at_truth = at_truth * _size(problem, rows, columns) ** (2 - 2 / depth)
+    eigenvalue = torch.maximum(at_truth, at_init * _squared_jacobian(factors))
     batch = min(point.gd.batch_size, count) if OPTIMIZERS[point.gd.optimizer].batches else count
     return batch / count / eigenvalue.clamp_min(torch.finfo(torch.float64).tiny)
 
 
-def _hessian(problem: Problem, direction: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
-    measured = problem.measurements.apply(direction[None, None])
-    return problem.measurements.adjoint(measured * (2 / measured.shape[-1]), *direction.shape)[0, 0]
+def _adjoint(problem: Problem, coefficients: Float[Tensor, " obs"], rows: int, columns: int) -> Tensor:
+    """Σ c_i A_i of the one data set in `problem`; a sparse matrix where the A_i are single entries."""
+    operator = problem.measurements
+    if not isinstance(operator, EntryOperator):
+        return operator.adjoint(coefficients[None, None], rows, columns)[0, 0]
+    indices = torch.stack([operator.indices[0] // columns, operator.indices[0] % columns])
+    return torch.sparse_coo_tensor(indices, coefficients, (rows, columns), check_invariants=False)
 
 
-def _end_to_end(
-    direction: Float[Tensor, "m n"], left: Float[Tensor, "m 1"], right: Float[Tensor, "n 1"], depth: int
-) -> Float[Tensor, "m n"]:
-    """J Jᵀ at u vᵀ."""
-    if depth == 1:
-        return direction
-    on_left, on_right = left.mT @ direction, direction @ right
-    return left @ on_left + (on_right + (depth - 2) * left * (on_left @ right)) @ right.mT
+def _apply(problem: Problem, left: Float[Tensor, "m k"], right: Float[Tensor, "n k"]) -> Float[Tensor, " obs"]:
+    """<A_i, left·rightᵀ>; k is small."""
+    operator = problem.measurements
+    if not isinstance(operator, EntryOperator):
+        return operator.apply((left @ right.mT)[None, None])[0, 0]
+    indices, columns = operator.indices[0], len(right)
+    return (left[indices // columns] * right[indices % columns]).sum(-1)
 
 
-def _power_iteration(operator: Callable[[Tensor], Tensor], start: Float[Tensor, "m n"]) -> Float[Tensor, ""]:
+def _gram(problem: Problem, coefficients: Float[Tensor, " obs"], rows: int, columns: int) -> Float[Tensor, " obs"]:
+    """A Aᵀ c; single entries are orthonormal."""
+    operator = problem.measurements
+    if isinstance(operator, EntryOperator):
+        return coefficients
+    return operator.apply(operator.adjoint(coefficients[None, None], rows, columns))[0, 0]
+
+
+def _moved(
+    direction: Tensor, left: Float[Tensor, "m 1"], right: Float[Tensor, "n 1"], depth: int
+) -> tuple[Float[Tensor, "m 2"], Float[Tensor, "n 2"]]:
+    """J Jᵀ at u vᵀ, applied to a direction (which may be sparse): both sides of a product of rank two."""
+    on_left, on_right = direction.t() @ left, direction @ right
+    on_right = on_right + (depth - 2) * left * (on_left.mT @ right)
+    return torch.cat([left, on_right], dim=1), torch.cat([on_left, right], dim=1)
+
+
+def _power_iteration(operator: Callable[[Tensor], Tensor], start: Float[Tensor, " obs"]) -> Float[Tensor, ""]:
     """The largest eigenvalue of a linear map that has only eigenvalues ≥ 0."""
     direction, value = start / start.norm(), start.new_zeros(())
     for _ in range(ITERATIONS):
@@ -122,12 +150,10 @@ def _power_iteration(operator: Callable[[Tensor], Tensor], start: Float[Tensor, 
     return value
 
 
-def _leading_vectors(
-    matrix: Float[Tensor, "m n"], start: Float[Tensor, "n 1"]
-) -> tuple[Float[Tensor, "m 1"], Float[Tensor, "n 1"]]:
+def _leading_vectors(matrix: Tensor, start: Float[Tensor, "n 1"]) -> tuple[Float[Tensor, "m 1"], Float[Tensor, "n 1"]]:
     right = start / start.norm()
     for _ in range(ITERATIONS):
-        image = matrix.mT @ (matrix @ right)
+        image = matrix.t() @ (matrix @ right)
         if not image.norm() > 0:
             break
         right = image / image.norm()
@@ -151,14 +177,10 @@ def _squared_jacobian(factors: Factors) -> Float[Tensor, ""]:
     Infinite where a product overflows.
     """
     below, above = [torch.ones((), dtype=torch.float64)], [torch.ones((), dtype=torch.float64)]
-    products = [factors[0][0]]
-    for factor in factors[1:]:
-        products.append(factor[0] @ products[-1])
-    below += [_spectral_norm(product) for product in products[:-1]]
-    products = [factors[-1][0]]
-    for factor in reversed(factors[:-1]):
-        products.append(products[-1] @ factor[0])
-    above += [_spectral_norm(product) for product in products[:-1]]
+    inner = [factor[0] for factor in factors[1:-1]]
+    if len(factors) > 1:
+        below += map(_spectral_norm, accumulate(inner, lambda done, factor: factor @ done, initial=factors[0][0]))
+        above += map(_spectral_norm, accumulate(reversed(inner), torch.matmul, initial=factors[-1][0]))
     pairs = zip(below, reversed(above), strict=True)
     return torch.stack([one.square() * other.square() for one, other in pairs]).sum()
 

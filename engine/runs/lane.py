@@ -12,14 +12,17 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engine.descent.descent import Descent, DescentState
+from engine.descent.diagnostics import leading_spectrum
 from engine.descent.learning_rate import LearningRates
 from engine.descent.observer import Mark, Observed
 from engine.descent.prediction import Course
 from engine.descent.theory import Comparison
-from engine.events import Event, Finished, PosteriorSample, Recovered, Rows, shown_entries
+from engine.events import MAX_COMPLETE_SPECTRUM, Event, Finished, PosteriorSample, Recovered, Rows, shown_entries
 from engine.nuclear import MinimumNuclearNorm
 from engine.problems.problem import Problem, make_problem, observed_entries, ratings_tables
 from engine.results import TrialResult, trial_of
@@ -210,8 +213,7 @@ class Lane:
         if problem.truth is None:
             self._known_ratings(point, problem)
             return
-        for seed, truth in zip(self.unit.seeds, problem.truth, strict=True):
-            values = torch.linalg.svdvals(truth).tolist()
+        for seed, truth, values in zip(self.unit.seeds, problem.truth, _values(point, problem.truth), strict=True):
             matrix = truth.tolist() if shown_entries(point) else None
             observed = observed_entries(problem.one(seed - self.unit.seeds[0])) if matrix else None
             for index in self.unit.points:
@@ -236,6 +238,15 @@ class Lane:
             place = [procedure.index, METHODS.index(procedure.method), procedure.seeds[0]]
             done, fraction = procedure.done(self._state), procedure.fraction(self._state)
             self._writer.rows("progress", [[now, *place, done, fraction]])
+
+
+def _values(point: PointSettings, truths: Float[Tensor, "seed m n"]) -> list[list[float]]:
+    """The singular values of every W*; of a large one that was drawn at a certain rank, as many as that."""
+    if min(truths.shape[-2:]) <= MAX_COMPLETE_SPECTRUM or point.problem.kind == "file":
+        values: list[list[float]] = torch.linalg.svdvals(truths).tolist()
+    else:
+        values = leading_spectrum([truths], point.problem.rank).values.tolist()
+    return values
 
 
 def _rates_set(events: Iterable[Mapping[str, Any]]) -> dict[int, float]:
