@@ -185,6 +185,8 @@ def _check(trial: TrialResult, points: int) -> None:
     losses = (trial.generalization_loss, trial.training_loss, trial.held_out_rmse)
     errors = (trial.theory_error, trial.trajectory_error, trial.distance_to_truth)
     _numbers([each for each in (*losses, *errors, trial.nuclear_norm, trial.effective_rank) if each is not None])
+    for count in filter(None, (trial.theory_judged, trial.theory_passed_over)):
+        _whole(count)
     _texts(trial.outcome, trial.message)
     if trial.laws is not None:
         estimates = [of(trial.laws) for of in QUANTITIES.values()]

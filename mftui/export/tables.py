@@ -118,6 +118,8 @@ _OF_TRIAL: Mapping[str, tuple[Kind, Callable[[TrialResult], Any]]] = {
     "training_loss": ("float", lambda trial: trial.training_loss),
     "held_out_rmse": ("float", lambda trial: trial.held_out_rmse),
     "theory_error": ("float", lambda trial: trial.theory_error),
+    "theory_judged": ("int", lambda trial: trial.theory_judged),
+    "theory_passed_over": ("int", lambda trial: trial.theory_passed_over),
     "trajectory_error": ("float", lambda trial: trial.trajectory_error),
     "nuclear_norm": ("float", lambda trial: trial.nuclear_norm),
     "effective_rank": ("float", lambda trial: trial.effective_rank),
