@@ -374,5 +374,5 @@ def _completion(settings: ProblemSettings, seeds: Sequence[int]) -> tuple[Operat
     entries = settings.rows * settings.columns
     observed = torch.stack([Stream(seed, "measurements").subset(entries, settings.measurements) for seed in seeds])
     mask = torch.ones(len(seeds), entries, dtype=torch.bool).scatter_(1, observed, False)
-    unobserved = mask.nonzero()[:, 1].view(len(seeds), entries - settings.measurements)
-    return EntryOperator(observed), EntryOperator(unobserved)
+    unobserved = mask.nonzero()[:, 1].clone()  # a view would keep the rows' numbers in memory too
+    return EntryOperator(observed), EntryOperator(unobserved.view(len(seeds), entries - settings.measurements))
