@@ -182,7 +182,7 @@ def test_page_3_singular_values_rise_one_by_one_from_depth_2_on_as_the_law_says(
         for point, curve in ((point, live.curves[point, 0]) for point in range(3))
     ]
     assert max(halves[0]) - min(halves[0]) <= 20
-    assert halves[1:] == [[560, 840, 1200], [2800, 3760, 7360]]
+    assert halves[1:] == [[1120, 1680, 2400], [2800, 3760, 7360]]
     fourth = [live.curves[point, 0].singular_values[:, 3].max() for point in range(3)]
     assert fourth[0] == pytest.approx(2.0, abs=0.05)
     assert fourth[1] < 0.12
