@@ -111,17 +111,25 @@ def diagnostic_names(depth: int, aligned: int) -> list[str]:
     ]
 
 
+GRADIENT_SIZES = ("diagonal_gradient", "off_diagonal_gradient")
+
+
 def theory_names(singular_values: int) -> list[str]:
-    """Rates of change at one log point: dσ/dt as measured, and as predicted for balanced factors."""
-    return [f"{kind}_{index + 1}" for kind in ("measured", "predicted") for index in range(singular_values)]
+    """Rates of change at one log point: dσ/dt as measured, and as predicted for balanced factors.
+
+    And the mean size of the entries of Uᵀ∇L_train(W)V on its diagonal and off it.
+    """
+    rates = [f"{kind}_{index + 1}" for kind in ("measured", "predicted") for index in range(singular_values)]
+    return [*rates, *GRADIENT_SIZES]
 
 
 def schema(experiment: Experiment) -> Schema:
     """The tables of a run.
 
     `theory` holds rates of change of the singular values in `gd` (σ per unit of time, a step being as long as the
-    learning rate), `trajectory` their predicted course, `matrices` W where it is small. `stage` rises when a sampler
-    takes over from another and what passed before is dropped.
+    learning rate) and how far the gradient is diagonal in the singular vectors, `trajectory` their predicted course,
+    `matrices` W where it is small. `stage` rises when a sampler takes over from another and what passed before is
+    dropped.
     `method` is an index into `engine.spec.settings.METHODS`. `progress` holds wall-clock times and so differs between
     equal runs; the other tables are functions of the spec alone (same device, library versions and dtype).
     """

@@ -8,10 +8,11 @@ import re
 import shlex
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from engine.spec import preset
 from engine.spec.defects import PresetError
 from engine.spec.experiment import Experiment
 from mftui.canvas.glyphs import Glyphs
+from mftui.export.contents import Contents
 from mftui.figures import charts, collect, drawing
 from mftui.figures.chart import Chart, Heat, Series, shown
 from mftui.figures.charts import charts_of_run, plot_of_run
@@ -157,6 +159,29 @@ def test_a_finished_run_serves_fewer_data_sets_and_methods_and_no_other_settings
     assert found("seeds=2", "model.width=[3, 7]") is None
     data = RunData.read(run, experiment(tmp_path, "seeds=2"))
     assert {trial.seed for trial in data.trials} == {0, 1}
+
+
+def test_a_finished_run_serves_some_of_its_sweep_points_and_settings_that_have_no_say(tmp_path: Path) -> None:
+    same = ("gd.predict_from=0", "gd.optimizer=gradient_descent", "seeds=1")
+    run = finished_run("whole", *same, "model.width=[2, 4, 8]")
+
+    def found(*overrides: str) -> str | None:
+        at_hand = collect.stored(experiment(tmp_path, *same, *overrides))
+        return at_hand and at_hand[1]
+
+    assert found("model.width=[8, 2]", "methods=['gd']", "gnc.eps_train=0.2") == "finished"
+    assert found("model.width=[4]", "methods=['prior', 'gnc']", "gd.steps=301") == "finished"
+    assert found("model.width=[4]", "methods=['gnc']", "gnc.eps_train=0.2") is None
+    whole = RunData.read(run)
+    part = RunData.read(run, experiment(tmp_path, *same, "model.width=[8, 2]", "methods=['gd']"))
+    for point, place in enumerate((2, 0)):
+        (mine,) = (trial for trial in part.trials if trial.point == point)
+        (stored,) = (trial for trial in whole.trials if (trial.point, trial.method) == (place, "gd"))
+        assert mine == replace(stored, point=point)
+        assert part.truth(point) == whole.truth(place)
+        np.testing.assert_array_equal(part.curve(point), whole.curve(place))
+        norm = quantity_of("nuclear_norm")
+        assert norm.quartiles(part, point, "gd") == norm.quartiles(whole, place, "gd")
 
 
 @pytest.fixture(scope="module")
@@ -342,6 +367,10 @@ def test_what_a_run_differs_from_its_preset_by_is_told_as_a_command_that_a_shell
     assert document(made)["runs"][0]["overrides"] == overrides == list(found.overrides)
 
 
+def _event(contents: Contents, kind: str) -> Mapping[str, Any]:
+    return next(event for event in contents.events if event["event"] == kind)
+
+
 def test_courses_and_alignment_come_from_what_was_logged(tmp_path: Path) -> None:
     data = RunData.read(computed(make_run(tmp_path / "run", text=COMPLETION)))
     run = PanelRun("tiny")
@@ -357,6 +386,15 @@ def test_courses_and_alignment_come_from_what_was_logged(tmp_path: Path) -> None
         "means of sizes are below root mean squares"
     )
     assert (sizes <= 16 * (4 * diagonal.y + 12 * rest.y) ** 2).all()
+    contents = Contents(data.run)
+    (_, truth), observed = next(iter(contents.truths())), _event(contents, "truth")["observed"]
+    mask = np.isin(np.arange(16), observed).reshape(4, 4) * 2 / 10
+    for row, one, other in zip(contents.table("matrices")[:, 3:], diagonal.y, rest.y, strict=True):
+        matrix = row.reshape(4, 4)
+        left, _, right = np.linalg.svd(matrix)
+        between = np.abs(left.T @ ((matrix - truth["matrix"]) * mask) @ right.T)
+        off = between[~np.eye(4, dtype=np.bool_)]
+        np.testing.assert_allclose([one, other], [between.diagonal().mean(), off.mean()], rtol=1e-6)
     (sweep,) = charts.charts_of_panel(panel_of("sweep", run, quantity="nuclear_norm"), [data])
     assert [one.name for one in sweep.series] == ["GD", "truth"]
     assert sweep.series[1].y[0] == pytest.approx(2.0), "of rank one: the Frobenius norm"
@@ -365,7 +403,7 @@ def test_courses_and_alignment_come_from_what_was_logged(tmp_path: Path) -> None
 
 def test_alignment_says_why_there_is_none(sweep_run: RunDirectory) -> None:
     found = charts.charts_of_panel(panel_of("alignment", PanelRun("tiny")), [RunData.read(sweep_run)])
-    assert all(chart.empty and "needs completion" in chart.notes[0] for chart in found)
+    assert all(chart.empty and "needs linear σ" in chart.notes[0] for chart in found)
 
 
 def test_a_histogram_holds_all_the_weight(tmp_path: Path) -> None:

@@ -33,6 +33,20 @@ def predicted_rates(now: Spectrum, gradient: Float[Tensor, "seed m n"], depth: i
     return -depth * now.values.pow(2 - 2 / depth) * along
 
 
+def gradient_between_singular_vectors(
+    now: Spectrum, gradient: Float[Tensor, "seed m n"]
+) -> tuple[Float[Tensor, " seed"], Float[Tensor, " seed"]]:
+    """Mean size of the entries of Uᵀ ∂ℓ/∂W V on its diagonal and off it; NaN where there is nothing off it.
+
+    Singular vectors stand still exactly where this matrix is diagonal [Arora, Cohen, Hu, Luo 2019, corollary 1].
+    """
+    sizes = (now.left.mT @ gradient @ now.right).abs()
+    count = sizes.shape[-1]
+    diagonal = sizes.diagonal(dim1=-2, dim2=-1).mean(-1)
+    rest = sizes.masked_fill(torch.eye(count, dtype=torch.bool, device=sizes.device), 0.0).sum((-2, -1))
+    return diagonal, rest / (count * (count - 1) or math.nan)
+
+
 def measured_rates(
     now: Float[Tensor, "seed k"], after_a_step: Float[Tensor, "seed k"], learning_rates: Float[Tensor, " seed"]
 ) -> Float[Tensor, "seed k"]:

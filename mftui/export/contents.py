@@ -35,7 +35,7 @@ class Contents:
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
-        self.experiment = _without_folders(run.experiment)
+        self.experiment = without_folders(run.experiment)
         """the run's; where data files are swept over, the values are their names only"""
         self.state: State = catalog.state(run.path)
         self._reader = run.reader()
@@ -155,7 +155,8 @@ class Contents:
         return list(dict.fromkeys(found))
 
 
-def _without_folders(experiment: Experiment) -> Experiment:
+def without_folders(experiment: Experiment) -> Experiment:
+    """The same, where data files are swept over with their names only as values."""
     if experiment.over not in ("problem.path", "problem.test_path"):
         return experiment
     return replace(experiment, values=tuple(Path(str(value)).name for value in experiment.values))

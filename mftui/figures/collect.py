@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,9 +16,11 @@ from engine.runs import catalog
 from engine.runs.catalog import FORMAT, RunError, State
 from engine.runs.directory import RunDirectory
 from engine.runs.files import from_json
+from engine.spec.applicability import predicts
 from engine.spec.experiment import Experiment
 from engine.spec.preset import load, toml_value
 from mftui.figures.definition import Definition, Panel, PanelRun
+from mftui.figures.places import known_points, places_in
 
 QUICK_SEEDS = 2
 QUICK_VALUES = 4
@@ -129,7 +130,10 @@ def what_is_quick(experiments: Sequence[Experiment]) -> str:
 
 
 def stored(experiment: Experiment) -> tuple[RunDirectory, Found] | None:
-    """The run there is of an experiment: a finished one (it may have more data sets, or more methods) before others."""
+    """The run there is of an experiment: a finished one before others.
+
+    It may have more data sets, methods and sweep points, and differ in what has no say for the methods asked for.
+    """
     found: list[tuple[int, float, RunDirectory, Found]] = []
     for path in _candidates(experiment):
         with suppress(RunError):
@@ -145,48 +149,33 @@ def stored(experiment: Experiment) -> tuple[RunDirectory, Found] | None:
 
 def _candidates(experiment: Experiment) -> list[Path]:
     """Runs that may be of an experiment, judged by their short descriptions alone."""
-    tables = {table: list(columns) for table, columns in schema(experiment).items()}
+    compares = any(map(predicts, experiment.points))
+    tables = {table: set(names) for table, names in schema(experiment).items() if compares or table != "theory"}
     trials = len(experiment.points) * len(experiment.methods) * experiment.seeds
     found = []
     with suppress(OSError):
         for path in sorted(catalog.runs_directory().iterdir()):
             with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
                 about = from_json((path / "run.json").read_bytes())
-                if about["tables"] == tables and about["trials"] >= trials:
+                logged = all(names <= set(about["tables"].get(table, ())) for table, names in tables.items())
+                if logged and about["trials"] >= trials:
                     found.append(path)
     return found
 
 
 def _serves(run: RunDirectory, wanted: Experiment) -> Found | None:
-    has = run.experiment
-    if (has.over, _points(has)) != (wanted.over, _points(wanted)) or _was_disturbed(run):
-        return None
-    state = catalog.state(run.path)
+    has, state = run.experiment, catalog.state(run.path)
     if state == "finished":
         enough = has.seeds >= wanted.seeds and set(has.methods) >= set(wanted.methods)
-        return "finished" if enough else None
-    if (has.seeds, has.methods, run.format) != (wanted.seeds, wanted.methods, FORMAT):
+        serves = enough and places_in(has, wanted) is not None and not _was_disturbed(run)
+        return "finished" if serves else None
+    if (has.seeds, has.methods, has.over, run.format) != (wanted.seeds, wanted.methods, wanted.over, FORMAT):
+        return None
+    if known_points(has) != known_points(wanted) or _was_disturbed(run):
         return None
     if state in _AT_WORK:
         return "at work"
     return "to go on with" if state in _TO_GO_ON_WITH else None
-
-
-def _points(experiment: Experiment) -> list[Any]:
-    """The sweep points, with data files by what is in them: a run has copies of its own."""
-
-    def content(path: str) -> str:
-        try:
-            return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
-        except OSError:
-            return path
-
-    found = []
-    for point in experiment.points:
-        problem = point.problem
-        files = {"path": content(problem.path), "test_path": content(problem.test_path)}
-        found.append(point.model_copy(update={"problem": problem.model_copy(update=files)}))
-    return found
 
 
 def _was_disturbed(run: RunDirectory) -> bool:

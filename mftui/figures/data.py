@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis import laws
+from engine.events import GRADIENT_SIZES
 from engine.results import TrialResult, fits
 from engine.runs.directory import RunDirectory
 from engine.spec.experiment import Experiment
 from engine.spec.settings import METHODS, Method
-from mftui.export.contents import Contents
+from mftui.export.contents import Contents, without_folders
 from mftui.figures.definition import OF_LAST_ROW, OF_LAWS, OF_ONE_MATRIX, OF_SOLUTION
+from mftui.figures.places import places_in
 
 Floats = NDArray[np.float64]
 Quartiles = tuple[tuple[float, float, float], int]
@@ -25,24 +28,35 @@ _NOTHING = (np.nan, np.nan, np.nan)
 
 
 class RunData:
-    """One run, as far as it has come, or the first data sets of it."""
+    """One run, as far as it has come, or a part of it."""
 
-    def __init__(self, contents: Contents, experiment: Experiment) -> None:
-        """`experiment` may have fewer seeds and methods than the run."""
+    def __init__(self, contents: Contents, experiment: Experiment, places: Sequence[int]) -> None:
+        """`experiment` may have fewer seeds, methods and sweep points than the run, where they are at `places`."""
         self._contents = contents
+        self._places = places
         self.run = contents.run
         self.experiment = experiment
+        points = {place: point for point, place in enumerate(places)}
+        found = [replace(trial, point=points[trial.point]) for trial in contents.trials if trial.point in points]
         self.trials: Sequence[TrialResult] = [
             trial
-            for trial in contents.trials
+            for trial in found
             if trial.method in experiment.methods and 0 <= trial.seed - self.first_seed(trial.point) < experiment.seeds
         ]
 
     @staticmethod
     def read(run: RunDirectory, wanted: Experiment | None = None) -> RunData:
+        """`wanted` is served by the run (`mftui.figures.collect.stored`). Raises ValueError if it is not."""
         contents = Contents(run)
-        asked = wanted or run.experiment
-        return RunData(contents, replace(contents.experiment, seeds=asked.seeds, methods=asked.methods))
+        if wanted is None:
+            return RunData(contents, contents.experiment, range(len(contents.experiment.points)))
+        if (places := places_in(run.experiment, wanted)) is None:
+            raise ValueError(f"{run.name} has other sweep points")
+        return RunData(contents, without_folders(wanted), places)
+
+    def origin(self, trial: TrialResult) -> tuple[Path, int, Method, int]:
+        """What tells a trial from those of all runs: the run, and sweep point, method and seed there."""
+        return self.run.path, self._places[trial.point], trial.method, trial.seed
 
     def first_seed(self, point: int) -> int:
         return self.experiment.points[point].problem.seed
@@ -72,7 +86,7 @@ class RunData:
 
     def truth(self, point: int, seed: int | None = None) -> list[float]:
         """Singular values of W*; of the first data set unless one is named. Empty where W* is unknown."""
-        values = self._truths.get((point, self.first_seed(point) if seed is None else seed), {})
+        values = self._truths.get((self._places[point], self.first_seed(point) if seed is None else seed), {})
         return [float(value) for value in values.get("singular_values") or ()]
 
     @cached_property
@@ -89,12 +103,17 @@ class RunData:
         return self._rows("trajectory", point, 1)
 
     def _rows(self, table: str, point: int, fewest: int) -> Floats:
-        """The rows of the first data set at a point, without point and seed."""
-        if table not in self.run.tables:
-            return np.empty((0, fewest))
-        rows = self._contents.table(table)
-        mine = rows[(rows[:, 0] == point) & (rows[:, 1] == self.first_seed(point)), 2:]
+        """The rows of the first data set at a point, without point and seed, and without columns that it has not."""
+        mine = self._stored(table, point)[:, 2:]
         return mine[:, ~np.isnan(mine).all(axis=0)] if len(mine) else np.empty((0, fewest))
+
+    def _stored(self, table: str, point: int) -> Floats:
+        """The rows of the first data set at a point."""
+        if table not in self.run.tables:
+            return np.empty((0, 3))
+        rows = self._contents.table(table)
+        found: Floats = rows[(rows[:, 0] == self._places[point]) & (rows[:, 1] == self.first_seed(point))]
+        return found
 
     @cached_property
     def last_rows(self) -> dict[tuple[int, int], dict[str, float]]:
@@ -102,32 +121,23 @@ class RunData:
         columns = self.run.tables.get("diagnostics")
         if not columns:
             return {}
+        points = {place: point for point, place in enumerate(self._places)}
         return {
-            (int(row[0]), int(row[1])): {"steps": row[2], **dict(zip(columns[3:], row[3:], strict=True))}
+            (points[int(row[0])], int(row[1])): {"steps": row[2], **dict(zip(columns[3:], row[3:], strict=True))}
             for row in self._contents.table("diagnostics").tolist()
+            if int(row[0]) in points
         }
 
     def alignment(self, point: int) -> tuple[Floats, Floats, Floats, str]:
-        """Steps, mean size of Uᵀ∇L_train(W)V on its diagonal and off it; and why there are none, if there are none.
-
-        The gradient of the mean square over observed entries is twice the error there, over their number.
-        """
-        nothing = np.empty(0)
-        settings = self.experiment.points[point].problem
-        known = self._truths.get((point, self.first_seed(point)), {})
-        rows = self._rows("matrices", point, 1)
-        if settings.kind != "completion" or known.get("matrix") is None or not len(rows):
-            why = "needs completion, gradient descent, and W of at most 200 entries: others aren't stored"
+        """Steps, mean size of Uᵀ∇L_train(W)V on its diagonal and off it; and why there are none, if there are none."""
+        columns = self.run.tables.get("theory", [])
+        rows = self._stored("theory", point)
+        if not len(rows) or not set(GRADIENT_SIZES) <= set(columns):
+            nothing = np.empty(0)
+            why = "needs linear σ, plain gradient descent and gd.predict_from; runs of earlier versions lack it"
             return nothing, nothing, nothing, f"{self.experiment.label(point)}: {why}"
-        truth, observed = np.array(known["matrix"], dtype=np.float64), np.array(known["observed"], dtype=np.int64)
-        mask = np.zeros(truth.size)
-        mask[observed] = 2 / len(observed)
-        matrices = rows[:, 1:].reshape(-1, *truth.shape)
-        left, _, right = np.linalg.svd(matrices, full_matrices=False)
-        gradients = (matrices - truth) * mask.reshape(truth.shape)
-        sizes = np.abs(left.swapaxes(1, 2) @ gradients @ right.swapaxes(1, 2))
-        diagonal = np.eye(sizes.shape[1], dtype=np.bool_)
-        return rows[:, 0], sizes[:, diagonal].mean(axis=1), sizes[:, ~diagonal].mean(axis=1), ""
+        diagonal, rest = (rows[:, columns.index(name)] for name in GRADIENT_SIZES)
+        return rows[:, 2], diagonal, rest, ""
 
 
 @dataclass(frozen=True)

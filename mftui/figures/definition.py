@@ -30,8 +30,7 @@ kind      sweep      x: the swept field. Per method the median over data sets, w
           theorem    the width or the depth theorem as `engine.analysis.theorems` measures it, with the bound's shape
           histogram  the generalization loss under the prior and given the fit; a chart a sweep point
           alignment  the diagonal of Uᵀ∇L_train(W)V against the rest of it over gradient descent's steps, on the first
-                     data set; a chart a sweep point. Of completion, where W has at most 200 entries: larger ones are
-                     not stored
+                     data set; a chart a sweep point. Where theory is compared with the run (gd.predict_from)
 runs      tables of
             preset   a preset's name, or a path (relative to the definition)
             set      overrides as of `mftui run --set`, optional

@@ -59,12 +59,15 @@ class Made:
 
     @cached_property
     def runs(self) -> Sequence[tuple[str, RunData]]:
-        """With preset and overrides, each once, however many panels show it."""
-        found: dict[tuple[Any, ...], tuple[str, RunData]] = {}
+        """With preset and overrides, each once, however many panels show it or a part of it."""
+        found: list[tuple[str, RunData]] = []
+        shown: set[tuple[Any, ...]] = set()
         for needed, data in self.parts:
-            key = data.run.path, data.experiment.methods, data.experiment.seeds
-            found.setdefault(key, (_called(needed.run), data))
-        return list(found.values())
+            trials = set(map(data.origin, data.trials))
+            if not trials or not trials <= shown:
+                found.append((_called(needed.run), data))
+            shown |= trials
+        return found
 
     @cached_property
     def statements(self) -> Sequence[Statement]:
@@ -239,10 +242,10 @@ def trials_csv(made: Made) -> str:
 
     A column for each that any run has; empty where a run has none.
     """
-    written: set[tuple[Path, int, str, int]] = set()
+    written: set[tuple[Any, ...]] = set()
     rows: list[dict[str, Any]] = []
     for _, run in made.runs:
-        trials = {(run.run.path, each.point, each.method, each.seed): each for each in run.trials}
+        trials = {run.origin(each): each for each in run.trials}
         columns = results_of(run.experiment, [each for key, each in trials.items() if key not in written])
         written |= trials.keys()
         lines = zip(*(column.cells() for column in columns.values()), strict=True)
