@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -133,6 +134,20 @@ def test_a_preset_on_stdout_is_that_of_the_run_and_says_what_its_numbers_depend_
     assert heading[0].startswith("# The preset of the run wide")
     assert f"torch {versions['torch']}" in heading[1]
     assert str(versions["host"]) not in heading[1].split()
+
+
+def test_an_exported_preset_leaves_no_default_and_no_seed_to_the_version_that_reads_it(
+    run: RunDirectory, mftui: Command
+) -> None:
+    text = mftui("export", "wide").stdout
+    written = tomllib.loads(text)
+    point = run.experiment.points[0].model_dump()
+    assert written["seeds"] == run.experiment.seeds
+    for key in ("problem.seed", "problem.norm", "model.activation", "gd.dtype", "gnc.scaling", "gnc.mode"):
+        section, name = key.split(".")
+        assert written[section][name] == point[section][name], key
+    assert "first_index" not in written["problem"], "only ratings have it"
+    assert f"mftui {Contents(run).environments[0]['mftui']}" in text.splitlines()[1]
 
 
 def test_a_learning_rate_set_in_flight_is_told_beside_the_preset(run: RunDirectory, mftui: Command) -> None:

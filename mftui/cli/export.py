@@ -91,7 +91,16 @@ def _files(contents: Contents, form: Format, table: str | None, place: Place, *,
     """What is to be written, by the name it gets there; `everything`: all tables, where a file holds one."""
     from engine.runs.catalog import RunError
     from mftui.cli.output import one_of
-    from mftui.export.formats import ONE_TABLE, as_json, as_npz, heading, preset_files, preset_text, table_files
+    from mftui.export.formats import (
+        ONE_TABLE,
+        as_json,
+        as_npz,
+        complete,
+        heading,
+        preset_files,
+        preset_text,
+        table_files,
+    )
     from mftui.export.tables import RESULTS, names
 
     stem = contents.run.name
@@ -103,9 +112,9 @@ def _files(contents: Contents, form: Format, table: str | None, place: Place, *,
     if table is not None:
         raise RunError(f"--table: expected with csv or parquet, which hold one table a file, not with {form}")
     if form == "toml" and place.folder is None:
-        return {f"{stem}.toml": preset_text(contents.experiment, heading(contents))}
+        return {f"{stem}.toml": preset_text(complete(contents.experiment), heading(contents))}
     if form == "toml":
-        return preset_files(contents.experiment, place.name or f"{stem}.toml", heading(contents))
+        return preset_files(complete(contents.experiment), place.name or f"{stem}.toml", heading(contents))
     return {place.name or f"{stem}.{form}": as_json(contents) if form == "json" else as_npz(contents)}
 
 

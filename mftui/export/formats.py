@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +17,8 @@ from engine.runs.directory import with_own_files
 from engine.runs.files import to_json
 from engine.spec.experiment import Experiment
 from engine.spec.preset import dump
+from engine.spec.relevance import METHODS_KEY, idle
+from engine.spec.settings import PointSettings, fields
 from mftui.export.contents import SAME_NUMBERS, Contents
 from mftui.export.tables import RESULTS, Table, names, table
 from mftui.plain import printable
@@ -47,16 +51,36 @@ def preset_text(experiment: Experiment, heading: str = "") -> bytes:
     return (heading + dump(experiment)).encode(errors="backslashreplace")
 
 
+def complete(experiment: Experiment) -> Experiment:
+    """The same with every field that has a say written out, the seed too: another version may have other defaults."""
+    values = {key: [_value(point, key) for point in experiment.points] for key in fields()}
+    without = idle({METHODS_KEY: experiment.methods, **values})
+    document = deepcopy(dict(experiment.document))
+    document.setdefault("seeds", experiment.seeds)
+    for key, of_points in values.items():
+        section, name = key.split(".")
+        if key not in without and key != experiment.over and of_points.count(of_points[0]) == len(of_points):
+            document.setdefault(section, {}).setdefault(name, of_points[0])
+    return replace(experiment, document=document)
+
+
+def _value(point: PointSettings, key: str) -> Any:
+    section, name = key.split(".")
+    return getattr(getattr(point, section), name)
+
+
 def has_data_files(experiment: Experiment) -> bool:
     return any(point.problem.path for point in experiment.points)
 
 
 def heading(contents: Contents) -> str:
     """A comment for a run's preset: where its numbers are from, and what they depend on."""
-    told = [f"# The preset of the run {printable(contents.run.name)}: parents, overrides and seed are in it.\n"]
+    told = [
+        f"# The preset of the run {printable(contents.run.name)}: parents, overrides, defaults and seed are in it.\n"
+    ]
     if contents.environments:
         latest = contents.environments[-1]
-        versions = ", ".join(f"{key} {latest[key]}" for key in SAME_NUMBERS[:4] if key in latest)
+        versions = ", ".join(f"{key} {latest[key]}" for key in ("mftui", *SAME_NUMBERS[:4]) if key in latest)
         place = " ".join(str(latest[key]) for key in ("device", "device_name", "cpu_capability") if key in latest)
         told.append(f"# Its numbers come out again, bit for bit, with {printable(versions)} on {printable(place)}.\n")
     told += [f"# But: {printable(each)}.\n" for each in contents.departures()]
@@ -135,6 +159,6 @@ def run_files(contents: Contents) -> Files:
     """A run's preset, with the data files it needs, and its results so far, for other programs."""
     name = contents.run.name
     return {
-        **preset_files(contents.experiment, f"{name}.toml", heading(contents)),
+        **preset_files(complete(contents.experiment), f"{name}.toml", heading(contents)),
         **table_files(contents, "csv", [RESULTS], name),
     }
