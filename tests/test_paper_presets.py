@@ -14,7 +14,9 @@ from engine.problems.problem import make_problem
 from engine.results import TrialResult
 from engine.spec import preset
 from engine.spec.settings import PointSettings
+from mftui.figures.collect import Wishes, needed
 from mftui.figures.definition import Definition, figure_directory, read, shipped_figures
+from mftui.figures.places import places_in
 from mftui.live import LiveRun
 from tests.runs import follow_to_end, make_run
 
@@ -168,6 +170,20 @@ def test_momentum_as_published_is_none_and_with_momentum_descent_goes_another_wa
     assert published.points == base.points
     losses = [_training_loss(experiment.points[0], steps=200) for experiment in (published, real)]
     assert losses[1] != pytest.approx(losses[0], rel=0.01)
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["full", "quick"])
+@pytest.mark.parametrize(("momentum", "base"), [(3, 1), (4, 2)])
+def test_guesses_of_the_momentum_figures_are_those_of_the_figures_without(
+    momentum: int, base: int, quick: bool
+) -> None:
+    there = [each.experiment for each in needed(_figure(f"alexander-2025-{base}"), Wishes(quick=quick))]
+    guessing = [each.experiment for each in needed(_figure(f"alexander-2025-{momentum}"), Wishes(quick=quick))]
+    guessing = [each for each in guessing if each.methods != ("gd",)]
+    assert len(guessing) == len(there) == 3
+    for mine, other in zip(guessing, there, strict=True):
+        assert (mine.seeds, mine.methods) == (other.seeds, other.methods)
+        assert places_in(other, mine) == list(range(len(other.points)))
 
 
 def _training_loss(point: PointSettings, steps: int) -> float:
