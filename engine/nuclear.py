@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.descent.diagnostics import effective_rank
 from engine.events import Event, Finished, Recovered, shown_entries
 from engine.problems.problem import EntryOperator, Problem, ratings_tables
-from engine.results import TrialResult, held_out_rmse
+from engine.results import TrialResult, effective_rank, held_out_rmse
 from engine.spec.settings import Method, PointSettings
 
 TOLERANCE = 1e-6
@@ -113,7 +112,7 @@ class MinimumNuclearNorm:
             return [Finished(TrialResult(self.index, "nuclear", self.seeds[0], "failed", None, None, state.why_not))]
         matrix, truth = torch.from_numpy(state.matrix), self._problem.truth
         generalization = float(self._problem.generalization_loss(matrix[None, None]))
-        singular_values = torch.linalg.svdvals(matrix)
+        singular_values = torch.linalg.svdvals(matrix).numpy()
         result = TrialResult(
             point=self.index,
             method="nuclear",
@@ -123,7 +122,7 @@ class MinimumNuclearNorm:
             generalization_loss=generalization,
             held_out_rmse=held_out_rmse(self._point, generalization),
             nuclear_norm=float(singular_values.sum()),
-            effective_rank=float(effective_rank(singular_values[None])),
+            effective_rank=effective_rank(singular_values),
             distance_to_truth=None if truth is None else float((matrix - truth[0]).norm()),
         )
         events: list[Event] = [Finished(result)]

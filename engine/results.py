@@ -251,6 +251,12 @@ def histogram(losses: NDArray[np.float64], weights: NDArray[np.float64]) -> tupl
     return tuple(map(float, counts))
 
 
+def effective_rank(singular_values: NDArray[np.float64]) -> float:
+    """exp of the entropy of σ/Σσ, from 1 to the number of values [Roy, Vetterli 2007]; 0 for the zero matrix."""
+    shares = singular_values[singular_values > 0] / (singular_values.sum() or 1.0)
+    return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
+
+
 def held_out_rmse(point: PointSettings, generalization_loss: float | None) -> float | None:
     """Root of the mean squared error over the held-out ratings; None for other kinds of problem."""
     if point.problem.kind != "ratings" or generalization_loss is None:

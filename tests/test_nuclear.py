@@ -3,14 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from engine import nuclear
+from engine.descent import diagnostics
 from engine.events import Finished
 from engine.nuclear import MinimumNuclearNorm
 from engine.problems.problem import make_problem
-from engine.results import TrialResult, summarize
+from engine.results import TrialResult, effective_rank, summarize
 from engine.runs.directory import RunDirectory
 from engine.spec import preset
 from engine.spec.defects import PresetError
@@ -56,8 +58,9 @@ def test_what_it_finds_fits_and_no_fitting_matrix_nearby_has_a_smaller_nuclear_n
     least = torch.linalg.matrix_norm(found, "nuc")
     assert result.nuclear_norm == pytest.approx(least.item())
     assert result.distance_to_truth == pytest.approx((found - problem.truth[0]).norm().item())
-    assert result.effective_rank is not None
-    assert 1 < result.effective_rank <= 5
+    expected = diagnostics.effective_rank(torch.linalg.svdvals(found)[None]).item()
+    assert result.effective_rank == pytest.approx(expected), "as gradient descent's is"
+    assert effective_rank(np.zeros(3)) == 0
     assert least < torch.linalg.matrix_norm(problem.truth[0], "nuc") - 0.01
     basis = problem.held_out.dense(25)[0].view(-1, 5, 5)
     noise = torch.randn(200, len(basis), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -96,8 +99,6 @@ def test_a_small_ratings_matrix_is_filled_in_by_it_beside_gradient_descent(tmp_p
 
 
 def test_training_data_that_no_matrix_fits_are_called_that(tmp_path: Path) -> None:
-    import numpy as np
-
     one = np.eye(3)[None]
     np.savez(tmp_path / "p.npz", A=np.concatenate([one, one]), y=np.array([1.0, 2.0]), A_test=one, y_test=np.ones(1))
     (tmp_path / "a.toml").write_text('methods = ["nuclear"]\n[problem]\nkind = "file"\npath = "p.npz"')

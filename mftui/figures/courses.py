@@ -60,7 +60,7 @@ def alignments(title: str, run: RunData) -> Iterator[Chart]:
             kind="alignment",
             title=headed(title, run, point),
             x_label="steps of gradient descent",
-            y_label="mean size of entries of Uᵀ∇L_train V",
+            y_label="mean |entry| of Uᵀ∇L_train V",
             series=(
                 Series("on the diagonal", series_role(0), steps, diagonal),
                 Series("off the diagonal", series_role(1), steps, rest, stroke="dashed"),

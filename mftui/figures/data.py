@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.analysis import laws
 from engine.events import GRADIENT_SIZES
-from engine.results import TrialResult, fits
+from engine.results import TrialResult, effective_rank, fits
 from engine.runs.directory import RunDirectory
 from engine.spec.experiment import Experiment
 from engine.spec.settings import METHODS, Method
@@ -215,11 +215,6 @@ def _mean_squared_error(run: RunData, trial: TrialResult) -> float | None:
     return None if distance is None else distance**2 / (problem.rows * problem.columns)
 
 
-def _effective_rank(values: Floats) -> float:
-    share = values[values > 0] / values.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
-
-
 _LAWS = {
     "excess_kurtosis": "excess kurtosis of an entry of W",
     "kolmogorov": "Kolmogorov distance from the normal",
@@ -240,7 +235,7 @@ _QUANTITIES = {
         "nuclear norm of W", _last("nuclear_norm"), only=OF_ONE_MATRIX, of_truth=lambda values: values.sum()
     ),
     "effective_rank": Quantity(
-        "effective rank of W", _last("effective_rank"), only=OF_ONE_MATRIX, of_truth=_effective_rank
+        "effective rank of W", _last("effective_rank"), only=OF_ONE_MATRIX, of_truth=effective_rank
     ),
     "distance_to_truth": Quantity("distance to truth", _last("distance_to_truth"), only=OF_ONE_MATRIX),
     **{
