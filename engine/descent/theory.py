@@ -11,6 +11,7 @@ theorems: the relative error then says how far off they are.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
