@@ -71,6 +71,8 @@ COLUMNS = {
     "right_alignment": "the same for the right ones",
     "measured": "dσ/dt as seen",
     "predicted": "dσ/dt as theory has it",
+    "diagonal_gradient": "mean size of the diagonal of Uᵀ∇L_train(W)V",
+    "off_diagonal_gradient": "mean size of what is off it",
     "entry": "W row by row",
     "draws": "guesses so far",
     "hits": "of these, how many passed",
@@ -104,7 +106,7 @@ EVENTS: dict[str, tuple[str, Mapping[str, str]]] = {
         },
     ),
     "ratings": ("small ratings", {"point": "", "seed": "", "observed": "null: no rating", "offset": "what is added"}),
-    "recovered": ("small ratings, filled in", {"point": "", "seed": "", "observed": "", "recovered": ""}),
+    "recovered": ("small ratings, filled in", {"point": "", "seed": "", "method": "", "observed": "", "recovered": ""}),
     "learning_rate": ("another learning rate was set", {"step": "from which on", "value": ""}),
     "trial": ("a trial is over", {"…": "as one of `trials` below"}),
 }

@@ -275,13 +275,14 @@ def test_few_effective_samples_are_not_called_reliable() -> None:
     [
         ({"eps_train": 0.1}, "rejection: within the pilot"),
         ({"eps_train": 0.1, "prior": "uniform", "rows": 3, "columns": 3, "measurements": 4}, "rejection: "),
+        ({"prior": "uniform", "eps_train": 0.02, "effective_samples": 2_000}, "rejection: "),
         ({"width": 40}, "conditional: "),
         ({"prior": "rademacher", "depth": 3}, "splitting: "),
         ({"activation": "leaky_relu", "depth": 10, "eps_train": 0.01}, "splitting: the conditional sampler proved"),
     ],
 )  # fmt: skip
 def test_auto_says_what_it_took_and_why_and_falls_back(fields: dict[str, Any], chosen: str) -> None:
-    trial = target(sampler="auto", effective_samples=500, **fields)
+    trial = target(sampler="auto", **{"effective_samples": 500, **fields})
     sampler, state = SAMPLERS["auto"], SAMPLERS["auto"].init(trial)
     stages = set()
     while sampler.fraction(trial, state) < 1 and len(stages) < 3 and state.step < 60:

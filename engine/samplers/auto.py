@@ -2,12 +2,14 @@
 
 First a pilot: rejection (collapsed where that is cheaper) of `PILOT_DRAWS` guesses. If hits are so frequent that the
 rest is cheap, it simply goes on. Otherwise conditioning on the last layer if it applies; it is watched, and given up
-for splitting when its weights prove heavy-tailed or when it finds nothing. Every decision is a function of counts,
-never of the clock, so that equal runs decide alike.
+for splitting when its weights prove heavy-tailed or when it finds nothing. Where it does not apply, rejection goes on
+if that costs no more than splitting. Every decision is a function of counts, never of the clock, so that equal runs
+decide alike.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -15,12 +17,15 @@ from typing import Any
 from engine.results import GuessRecord
 from engine.samplers.conditional import MAX_PARETO_K, MIN_EFFECTIVE_SAMPLES
 from engine.samplers.interface import GuessState, Sampler, Target
+from engine.samplers.splitting import expected_moves
 from engine.spec.applicability import refusal
 from engine.spec.names import SamplerName
 
 PILOT_DRAWS = 100_000
 CHEAP_DRAWS = 1_000_000
 """rejection goes on if it is expected to need no more guesses than this"""
+MOVE_COST = 3
+"""guesses that take no longer than one move of a particle: at depth 2, a move took 3.8 (width 160) to 5 (width 5)"""
 FAIR_TRIAL = 50_000
 """features after which the conditional sampler must be on its way to reliable weights"""
 
@@ -80,11 +85,14 @@ class Auto:
     def _after_the_pilot(self, target: Target, state: AutoState) -> AutoState:
         hits, draws = state.inner.hits, state.inner.draws
         wanted = target.point.gnc.effective_samples
-        if hits and draws * wanted / hits <= CHEAP_DRAWS:
-            choice = f"{state.sampler}: hits are frequent ({hits:,} in {draws:,} guesses)"
-            return replace(state, piloting=False, choice=choice)
         found = f"{hits:,} hits in {draws:,} guesses"
+        expected = draws * wanted / hits if hits else math.inf
+        if expected <= CHEAP_DRAWS:
+            return replace(state, piloting=False, choice=f"{state.sampler}: hits are frequent ({found})")
         if why_not := refusal("conditional", target.point):
+            if hits and expected <= min(target.point.gnc.draws, MOVE_COST * expected_moves(target.point, hits / draws)):
+                choice = f"{state.sampler}: {found} cost less than splitting, and {why_not}"
+                return replace(state, piloting=False, choice=choice)
             return self._switch(target, state, "splitting", f"splitting: {found}, and {why_not}")
         return self._switch(target, state, "conditional", f"conditional: {found}, and the prior is Gaussian")
 

@@ -119,6 +119,12 @@ def _particles(point: PointSettings) -> int:
     return max(FEWEST_PARTICLES, 2 * point.gnc.effective_samples)
 
 
+def expected_moves(point: PointSettings, acceptance: float) -> int:
+    """How often all replicates draw or move a particle, where a guess fits with probability `acceptance` > 0."""
+    levels = math.ceil(math.log(acceptance) / math.log(LEVEL_QUANTILE))
+    return REPLICATES * _particles(point) * (1 + MOVES_PER_LEVEL * levels)
+
+
 def _numbers(point: PointSettings) -> int:
     return sum(rows * columns for rows, columns in factor_shapes(point))
 
