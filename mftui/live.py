@@ -126,16 +126,19 @@ class Guesses:
     """draws, hits and best training loss as they came"""
 
     def at(self, share: float) -> Guesses:
-        """As they stood when this share of the draws so far was made."""
-        course = self.course.table.reshape(-1, 3)
-        row = int(np.searchsorted(course[:, 0], share * self.draws, side="right")) - 1
-        if row < 0:
-            return Guesses()
+        """As they stood when this share of the draws so far was made; hits on a line between two rows of the course.
+
+        A fast run has one row or two in all.
+        """
+        course = np.vstack([[0.0, 0.0, np.inf], self.course.table.reshape(-1, 3)])
+        draws = share * self.draws
+        row = int(np.searchsorted(course[:, 0], draws, side="right")) - 1
         falls = np.flatnonzero(np.diff(course[:, 1]) < 0)  # another sampler took over: what had passed was dropped
-        kept = int(course[row, 1]) if row > falls.max(initial=-1) else 0
+        hits = course[row, 1] if row in falls else np.interp(draws, course[:, 0], course[:, 1])
+        kept = round(hits) if row > falls.max(initial=-1) else 0
         return Guesses(
-            draws=int(course[row, 0]),
-            hits=int(course[row, 1]),
+            draws=round(draws),
+            hits=round(hits),
             best_training_loss=float(course[row, 2]),
             stage=self.stage,
             generalization_loss=self.generalization_loss[:kept],
@@ -189,6 +192,8 @@ class LiveRun:
         self.leader: int | None = None
         """process id of the worker that last said it has begun"""
         self._rate: float | None = None
+        self.rate_changed_at: int | None = None
+        """the step from which on gradient descent has a learning rate that was set in flight"""
         self._reader = run.reader()
         self.process = process
         self._takers: dict[str, Callable[[NDArray[np.float64]], None]] = {
@@ -244,6 +249,8 @@ class LiveRun:
     def ask(self, kind: control.Kind, value: float | None = None) -> None:
         """Ask the worker for something. Raises `ControlError` if it refuses, OSError if it can't be reached."""
         control.ask(self.run.path, kind, value)
+        if kind == "learning_rate":
+            self._rate = value  # until the worker says so too
 
     def wait(self, timeout: float) -> bool:
         """Wait for a worker that we started to end; False if it didn't within `timeout` seconds."""
@@ -298,7 +305,7 @@ class LiveRun:
             case "failed" | "queued":
                 self.message = event["message"]
             case "learning_rate":
-                self._rate = float(event["value"])
+                self._rate, self.rate_changed_at = float(event["value"]), int(event["step"])
             case "truth":
                 self._take_truth(event)
             case "ratings":

@@ -25,7 +25,7 @@ from mftui.terminal import Governor, rate_for
 from mftui.views.help_screen import HelpScreen
 from mftui.views.matrices import Matrices
 from mftui.views.singular_values import SingularValues
-from tests.lab import computed, no_worker, until
+from tests.lab import computed, no_worker, notices, until
 from tests.runs import CEILING_SECONDS, make_run
 
 pytestmark = pytest.mark.slow
@@ -271,12 +271,35 @@ async def test_a_detached_run_goes_on_and_can_be_watched_by_another_explorer() -
     assert live.wait(CEILING_SECONDS)
 
 
-def test_only_a_new_learning_rate_changes_in_flight() -> None:
+def test_only_a_learning_rate_other_than_that_in_force_changes_in_flight() -> None:
     old = tiny()
     faster, wider = (parse(TINY.replace(*change), "tiny") for change in [("0.1", "0.3"), ("[3, 6]", "[3, 7]")])
-    assert new_learning_rate(old, faster) == 0.3
-    assert new_learning_rate(old, wider) is None
-    assert new_learning_rate(old, old) is None
+    assert new_learning_rate(old, faster, {0.1}) == 0.3
+    assert new_learning_rate(old, wider, {0.1}) is None
+    assert new_learning_rate(old, old, {0.1}) is None
+    assert new_learning_rate(old, old, {0.3}) == 0.1
+    assert new_learning_rate(old, faster, {0.3}) is None
+
+
+async def test_the_learning_rate_is_changed_in_flight_and_back_and_the_copied_command_says_that_it_was() -> None:
+    app = Explorer(parse(ENDLESS, "endless"), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        live = await until_state(pilot, app, "running")
+        await until(pilot, lambda: "gd" in live.progress)
+        await pilot.press("f")
+        explore(app).form.list.choose("gd.learning_rate")
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: live.rate_changed_at is not None)
+        assert live.learning_rate(0) == 0.2
+        first = live.rate_changed_at
+        await pilot.press("left", "enter")
+        await until(pilot, lambda: live.rate_changed_at != first)
+        assert live.learning_rate(0) == 0.1
+        await pilot.press("escape", "c")
+        assert app.session.live is live
+        assert app.clipboard.startswith("mftui run ")
+        assert f"lastly at step {live.rate_changed_at:,}: no command repeats that" in notices(app)[-1]
+        await app.action_quit()
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,26 @@ def test_the_histogram_follows_the_cursor_as_far_as_the_steps_went() -> None:
     assert shown.at(Look()) is shown
 
 
+def test_of_a_run_so_fast_that_it_told_of_its_draws_once_the_histogram_follows_too() -> None:
+    guesses = Guesses(draws=400, hits=4, generalization_loss=[0.1, 0.2, 0.3, 0.4], log_weight=[0.0] * 4)
+    guesses.course.extend(np.array([[400, 4, 0.2]]))
+    shares = [guesses.at(share) for share in (0.0, 0.25, 0.5, 0.99, 1.0)]
+    assert [then.draws for then in shares] == [0, 100, 200, 396, 400]
+    assert [then.hits for then in shares] == [0, 1, 2, 4, 4] == [len(then.generalization_loss) for then in shares]
+    assert shares[-2].best_training_loss == math.inf
+
+
+def test_a_run_without_gradient_descent_is_gone_through_by_its_draws() -> None:
+    guesses = Guesses(draws=400, hits=4, generalization_loss=[0.1, 0.2, 0.3, 0.4], log_weight=[0.0] * 4)
+    guesses.course.extend(np.array([[400, 4, 0.2]]))
+    shown = replace(trial(guesses={"prior": guesses}), methods=("prior",))
+    assert (len(shown.moments), shown.moments[-1]) == (101, 400)
+    look = Look(cursor=200.0)
+    assert shown.at(look).guesses["prior"].generalization_loss == [0.1, 0.2]
+    assert shown.moment(look) == "draw 200"
+    assert len(trial().moments) == 0
+
+
 def test_draws_that_a_later_sampler_dropped_are_not_in_the_histogram_of_their_time() -> None:
     guesses = Guesses(draws=300, hits=1, stage=1, generalization_loss=[0.5], log_weight=[0.0])
     guesses.course.extend(np.array([[100, 7, 0.5], [200, 0, 0.4], [300, 1, 0.3]]))

@@ -175,7 +175,8 @@ class ExploreScreen(LabScreen):
         count, first = len(experiment.points), experiment.points[point].problem.seed
         where = f"{experiment.label(point)} ({point + 1}/{count})" if experiment.over else "single point"
         following = "following" if self._pinned is None else "g: follow the run"
-        moment = "" if self.look.cursor is None else f"step {self.look.cursor:,.0f}, escape: latest · "
+        at = "" if self.look.cursor is None or (trial := self.trial) is None else trial.moment(self.look)
+        moment = at and f"{at}, escape: latest · "
         return self.status(f"{moment}{where} · seed {seed} ({seed - first + 1}/{experiment.seeds}) · {following}")
 
     def _arrange(self) -> None:
@@ -214,7 +215,8 @@ class ExploreScreen(LabScreen):
         live, experiment = self.lab.session.live, self.form.check()
         here = self.form.device == self.lab.session.device
         if live is not None and not live.over and experiment is not None and here:
-            rate = new_learning_rate(live.experiment, experiment)
+            in_force = {live.learning_rate(point) for point in range(len(live.experiment.points))}
+            rate = new_learning_rate(live.experiment, experiment, in_force)
             if rate is not None:
                 await self.lab.ask("learning_rate", rate)
                 self.form.adopt(experiment, self.form.device)
@@ -247,16 +249,15 @@ class ExploreScreen(LabScreen):
     # --- moments and windows -----------------------------------------------------------------------------------------
 
     def action_cursor(self, by: int) -> None:
-        if (trial := self.trial) is None or len(trial.curve) < 2:
+        if (trial := self.trial) is None or len(moments := trial.moments) < 2:
             return
-        steps = trial.curve[:, 0]
-        row = self.look.row(steps) % len(steps) + by
-        at = None if row >= len(steps) else float(steps[max(0, row)])
+        row = self.look.row(moments) % len(moments) + by
+        at = None if row >= len(moments) else float(moments[max(0, row)])
         self._look(replace(self.look, cursor=at))
 
     def action_cursor_end(self, row: int) -> None:
-        if (trial := self.trial) is not None and len(trial.curve):
-            self._look(replace(self.look, cursor=float(trial.curve[row, 0])))
+        if (trial := self.trial) is not None and len(trial.moments):
+            self._look(replace(self.look, cursor=float(trial.moments[row])))
 
     def on_canvas_view_pointed(self, event: CanvasView.Pointed) -> None:
         trial = self.trial
@@ -357,7 +358,11 @@ class ExploreScreen(LabScreen):
             return
         line = shlex.join(command_line(live.run))
         self.app.copy_to_clipboard(line)
-        self.notify(line, title="copied")
+        if live.rate_changed_at is None:
+            self.notify(line, title="copied")
+        else:
+            changed = f"the learning rate was changed in flight, lastly at step {live.rate_changed_at:,}"
+            self.notify(f"{line}\n{changed}: no command repeats that", title="copied: the run as it began")
 
     # --- trials ------------------------------------------------------------------------------------------------------
 
@@ -385,8 +390,11 @@ class ExploreScreen(LabScreen):
         self.show()
 
 
-def new_learning_rate(old: Experiment, new: Experiment) -> float | None:
-    """The learning rate of `new`, if that is a number and all it has of its own; None otherwise."""
+def new_learning_rate(old: Experiment, new: Experiment, in_force: set[float | None]) -> float | None:
+    """The learning rate of `new`, if it is a number, not the one in force, and all that `old` differs in; else None.
+
+    `in_force`: those of the sweep points now, None where it is found by itself.
+    """
     rates = {point.gd.learning_rate for point in new.points}
     rate = rates.pop()
     if rates or not isinstance(rate, float) or len(old.points) != len(new.points):
@@ -395,4 +403,4 @@ def new_learning_rate(old: Experiment, new: Experiment) -> float | None:
         point.model_copy(update={"gd": point.gd.model_copy(update={"learning_rate": rate})}) for point in old.points
     ]
     same = (as_new, old.methods, old.seeds) == (list(new.points), new.methods, new.seeds)
-    return rate if same and list(old.points) != list(new.points) else None
+    return rate if same and in_force != {rate} else None

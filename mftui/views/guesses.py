@@ -56,7 +56,8 @@ class GuessesPane(Pane):
         if look.cursor is None:
             self.subtitle("")
         else:
-            self.subtitle(f"step {look.cursor:,.0f} · the same share of the draws as of the steps")
+            share = " · the same share of the draws as of the steps" if len(trial.curve) else ""
+            self.subtitle(f"{trial.moment(look)}{share}")
         then = trial.at(look)
         lines = numbers(then, self.app.current_theme.dark)
         self.numbers.update(Text("\n").join(lines), layout=len(lines) != self._lines)

@@ -45,6 +45,8 @@ class TrialView:
     progress: dict[Method, Progress]
     """of the methods that are at this trial now"""
     results: dict[Method, TrialResult]
+    methods: Sequence[Method] = METHODS
+    """those of the run"""
     log: Sequence[tuple[float, str]] = ()
     """what happened to the whole run: when, and a line of it"""
 
@@ -54,16 +56,29 @@ class TrialView:
         return self.settings.problem.rows, self.settings.problem.columns
 
     @property
+    def moments(self) -> Floats:
+        """What the cursor goes through: log points; without gradient descent, hundredths of the draws."""
+        if "gd" in self.methods or len(self.curve):
+            return self.curve[:, 0]
+        draws = max((guesses.draws for guesses in self.guesses.values()), default=0)
+        return np.linspace(0, draws, 101) if draws else np.empty(0)
+
+    @property
     def run_has_matrices(self) -> bool:
         """Whether W is kept at log points."""
         return shown_entries(self.settings) > 0
 
+    def moment(self, look: Look) -> str:
+        """The cursor in words."""
+        return f"{'step' if len(self.curve) else 'draw'} {look.cursor or 0.0:,.0f}"
+
     def at(self, look: Look) -> TrialView:
         """As it was at the cursor; Guess & Check at the same share of its draws as gradient descent of its steps."""
-        if look.cursor is None or not len(self.curve):
+        moments = self.moments
+        if look.cursor is None or not len(moments):
             return self
-        row = look.row(self.curve[:, 0])
-        share = float(self.curve[row, 0]) / max(float(self.curve[-1, 0]), 1.0)
+        row = look.row(moments)
+        share = float(moments[row]) / max(float(moments[-1]), 1.0)
         return replace(
             self,
             curve=self.curve[: row + 1],
@@ -119,6 +134,7 @@ def trial_view(live: LiveRun, point: int, seed: int) -> TrialView:
         guesses={m: g for m in METHODS if (g := live.guesses.get((point, m, seed)))},
         progress={m: p for m, p in at_point.items() if m == "gd" or p.seed == seed},
         results={r.method: r for r in live.results if (r.point, r.seed) == (point, seed)},
+        methods=live.experiment.methods,
         log=live.log,
     )
 
