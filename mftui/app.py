@@ -172,9 +172,9 @@ class Explorer(App[None]):
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    def begin(self, experiment: Experiment) -> None:
-        """Stop the run that goes on, if it was started here, and start another."""
-        self.run_worker(self._enter(experiment, lambda: self.session.start(experiment)))
+    def begin(self, experiment: Experiment, *, in_passing: bool = False) -> None:
+        """Stop the run that goes on, if it was started here, and start another; see `Session.start`."""
+        self.run_worker(self._enter(experiment, lambda: self.session.start(experiment, in_passing=in_passing)))
 
     def go_on(self, run: RunDirectory) -> None:
         """Resume a run here."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
 
+from engine.runs import catalog
+from engine.runs.catalog import RunError
 from engine.runs.control import Kind
 from engine.runs.directory import RunDirectory
 from engine.runs.launch import Spare
@@ -27,15 +31,22 @@ class Session:
         self._starting = asyncio.Lock()
         self._ending: list[LiveRun] = []
         """runs left behind whose workers were slow to stop"""
+        self._passing: set[Path] = set()
+        """runs that nobody asked for, such as those of the tour's pages"""
 
-    async def start(self, experiment: Experiment) -> None:
-        """Raises `RunError` or OSError if the run can't be made or started."""
+    async def start(self, experiment: Experiment, *, in_passing: bool = False) -> None:
+        """Raises `RunError` or OSError if the run can't be made or started.
+
+        A run begun in passing is removed, if it is left for another before its first result.
+        """
         async with self._starting:
             await self._leave()
             run = await asyncio.to_thread(RunDirectory.create, experiment, self.device, urgent=True)
             spare, self._spare = self._spare, None
             self.live = await asyncio.to_thread(LiveRun.start, run, spare)
             self.ours = True
+            if in_passing:
+                self._passing.add(run.path)
 
     async def go_on(self, run: RunDirectory) -> None:
         """Resume a run that was stopped or died. Raises `RunError` or OSError."""
@@ -70,7 +81,7 @@ class Session:
 
     def poll(self) -> bool:
         """Read what is new; True if anything was."""
-        self._ending = [live for live in self._ending if not live.wait(0)]
+        self._ending = [live for live in self._ending if not self._has_ended(live)]
         if self.live is None or not self.live.poll():
             return False
         if self.live.over:
@@ -84,6 +95,7 @@ class Session:
     async def close(self) -> None:
         """Stop what was started here."""
         async with self._starting:
+            self._passing.clear()  # the last one is told of on leaving
             if self._spare is not None:
                 self._spare.dismiss()
             await self._leave()
@@ -93,7 +105,16 @@ class Session:
         if live is None or not self.at_work_here:
             return
         await self.ask("stop")
-        if not await asyncio.to_thread(live.wait, STOP_SECONDS):
+        await asyncio.to_thread(live.wait, STOP_SECONDS)
+        if not self._has_ended(live):
             self._ending.append(live)
-        live.poll()
         self.stopping = False
+
+    def _has_ended(self, live: LiveRun) -> bool:
+        if not live.wait(0):
+            return False
+        live.poll()  # all of it, now
+        if live.run.path in self._passing and not live.results:
+            with suppress(RunError):
+                catalog.remove(live.run.path)
+        return True

@@ -32,7 +32,7 @@ SIZES = [(80, 24), (160, 45)]
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the explorer would start is refused."""
 
-    async def refuse(*_: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise RunError("no worker in this test")
 
     monkeypatch.setattr(Session, "start", refuse)

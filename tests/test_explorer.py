@@ -85,7 +85,7 @@ def _finished(_computed: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     """The explorer shows a run of `tiny` that is over, and starts none."""
     no_worker(monkeypatch)
 
-    async def watch(session: Session, _: Experiment) -> None:
+    async def watch(session: Session, _: Experiment, **__: object) -> None:
         await session.watch(_computed)
 
     monkeypatch.setattr(Session, "start", watch)

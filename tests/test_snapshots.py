@@ -158,7 +158,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunDirect
         write_run(run)
     catalog.write_note(run.path, "looks right")
 
-    async def watch(session: Session, _: Experiment) -> None:
+    async def watch(session: Session, _: Experiment, **__: object) -> None:
         await session.watch(run)
 
     monkeypatch.setattr(Session, "start", watch)

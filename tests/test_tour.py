@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from statistics import median
+from subprocess import PIPE, Popen
 
 import numpy as np
 import pytest
 from textual.pilot import Pilot
 
+from engine.runs.catalog import runs_directory
 from engine.runs.directory import RunDirectory
 from engine.runs.launch import Spare
 from engine.spec.preset import load, parse, shipped
+from mftui import session as session_module
 from mftui.app import Explorer
 from mftui.live import LiveRun
+from mftui.screens.explore import ExploreScreen
 from mftui.screens.tour import PANES, TourScreen
 from mftui.session import Session
 from mftui.tour import EMPHASIS, Page, layout, page_of, pages
 from mftui.tour import parse as parse_page
 from tests.commands import Command
-from tests.lab import until
+from mftui.views.confirm import Confirm
+from tests.lab import no_worker, until
 from tests.pictures import text_on
 from tests.runs import follow_to_end
+from tests.sweeps import trained
 
 PAGES = [pytest.param(page, id=page.preset) for page in pages()]
 on_workers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -340,6 +348,85 @@ async def test_a_run_of_the_users_own_goes_on_until_r_says_otherwise() -> None:
         assert isinstance(screen, TourScreen)
         await until(pilot, lambda: screen.live is not None, "the page's run")
         await app.action_quit()
+
+
+@pytest.mark.slow
+@on_workers
+async def test_enter_asks_before_it_stops_a_run_of_the_users_own() -> None:
+    own = parse("methods = ['gd']\n[gd]\nsteps = 1_000_000_000\n", "own")
+    app = Explorer(own, "cpu")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.session.live and app.session.live.state == "running", "the run")
+        await pilot.press("5")
+        await until(pilot, lambda: isinstance(app.screen, TourScreen), "the tour")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, TourScreen), "the tour again")
+        assert app.session.at_work_here
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await pilot.press("y")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        await until(pilot, lambda: app.experiment.name == "tour-question", "the page's preset")
+        await app.action_quit()
+
+
+@pytest.mark.slow
+async def test_a_page_shows_its_finished_run_at_once_and_r_runs_it_again(
+    tours: Tours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = runs_directory() / "of-last-week"
+    shutil.copytree(tours("tour-question").path, kept)
+    no_worker(monkeypatch)
+    app = Explorer(load("quick-start"), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        screen = await opened(pilot)
+        assert screen.live is not None
+        assert screen.live.run.path == kept
+        await pilot.press("r")
+        await until(pilot, lambda: app.error == "no worker in this test", "another start")
+
+
+async def test_a_run_begun_in_passing_is_removed_when_it_is_left_without_a_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hopeless(run: RunDirectory, _: Spare | None = None) -> LiveRun:
+        return LiveRun(run, Popen([sys.executable, "-c", ""]))
+
+    monkeypatch.setattr(LiveRun, "start", staticmethod(hopeless))
+    session, experiment = Session("cpu"), load("tour-question")
+    there = []
+    for in_passing in (True, False, True):
+        await session.start(experiment, in_passing=in_passing)
+        assert session.live is not None
+        there.append(session.live.run.path)
+    assert [path.exists() for path in there] == [False, True, True]
+    await session.close()
+    assert there[-1].exists(), "leaving says how to go on with it"
+
+
+async def test_a_run_begun_in_passing_stays_with_its_results_and_when_it_ends_late_without(
+    tours: Tours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[LiveRun] = []
+
+    def slow(run: RunDirectory, _: Spare | None = None) -> LiveRun:
+        begun.append(LiveRun(run, Popen([sys.executable, "-c", "input()"], stdin=PIPE)))
+        return begun[-1]
+
+    monkeypatch.setattr(LiveRun, "start", staticmethod(slow))
+    monkeypatch.setattr(session_module, "STOP_SECONDS", 0.05)
+    session = Session("cpu")
+    for _ in range(3):
+        await session.start(load("tour-question"), in_passing=True)
+    begun[1].results.append(trained(0, 0, loss=0.1))
+    assert all(live.run.path.exists() for live in begun)
+    for live in begun:
+        assert live.process is not None
+        live.process.communicate(b"\n")
+    session.poll()
+    assert [live.run.path.exists() for live in begun] == [False, True, True]
 
 
 # --- mftui explain ---------------------------------------------------------------------------------------------------

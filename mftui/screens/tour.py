@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import asyncio
+from functools import cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from engine.results import summarize
 from engine.spec.experiment import Experiment
 from engine.spec.preset import load
 from engine.spec.settings import METHOD_LABELS
+from mftui.figures.collect import stored
 from mftui.formatting import NOTHING, format_acceptance, format_loss
 from mftui.live import LiveRun
 from mftui.screens.base import LabScreen, key
@@ -227,33 +229,55 @@ class TourScreen(LabScreen):
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    def _start(self, *, now: bool = False) -> None:
+    def _start(self) -> None:
         """Begin the page's preset; a run that the user began elsewhere is not stopped unless asked to."""
         self._wanted = _shipped(self.page.preset)
-        self._begin_wanted(now=now)
+        self._begin_wanted()
 
-    def _begin_wanted(self, *, now: bool = False) -> None:
+    def _begin_wanted(self) -> None:
         live = self.lab.session.live
         if self._wanted is None:
             return
-        if not now and live is not None and live.experiment == self._wanted and live.state == "finished":
+        if live is not None and live.experiment == self._wanted and live.state == "finished":
             self._wanted = None
-        elif now or live is None or live.over or self._may_stop(live.experiment):
-            experiment, self._wanted = self._wanted, None
-            self.lab.begin(experiment)
+        elif self._may_stop():
+            self.run_worker(partial(self._find, self._wanted), exclusive=True)
+            self._wanted = None
         self.show()
 
-    @staticmethod
-    def _may_stop(experiment: Experiment) -> bool:
-        ours = {YIELDING, *(page.preset for page in pages())}
-        return experiment.name in ours and experiment == _shipped(experiment.name)
+    async def _find(self, experiment: Experiment) -> None:
+        """Show a finished run of it, if there is one; else begin one."""
+        found = await asyncio.to_thread(stored, experiment)
+        if found is not None and found[1] == "finished":
+            self.lab.watch_run(found[0])
+        else:
+            self.lab.begin(experiment, in_passing=True)
+
+    def _may_stop(self) -> bool:
+        """Whether what is at work, if anything, is the tour's or what the explorer opened with."""
+        live, ours = self.lab.session.live, {YIELDING, *(page.preset for page in pages())}
+        if live is None or live.over:
+            return True
+        return live.experiment.name in ours and live.experiment == _shipped(live.experiment.name)
 
     def action_restart(self) -> None:
-        self._start(now=True)
+        self._begin_anew()
+        self.show()
 
-    async def action_open(self) -> None:
+    def _begin_anew(self) -> None:
+        """Whatever is at work, and whatever is stored."""
+        self._wanted = None
+        self.workers.cancel_group(self, "default")
+        self.lab.begin(_shipped(self.page.preset), in_passing=True)
+
+    def action_open(self) -> None:
+        self.run_worker(self._open, group="open", exclusive=True)
+
+    async def _open(self) -> None:
         if self.live is None:
-            self._start(now=True)
+            if not self._may_stop() and not await self.lab.may_leave():
+                return
+            self._begin_anew()
         await self.lab.switch_mode("explore")
 
     def on_screen_resume(self) -> None:
