@@ -17,13 +17,18 @@ from engine.runs.launch import Spare
 from engine.spec.experiment import Experiment
 from engine.spec.preset import load, parse
 from mftui.app import Explorer
+from mftui.canvas import Plot
 from mftui.command import command_line
 from mftui.live import LiveRun
 from mftui.screens.explore import LAYOUTS, ExploreScreen, new_learning_rate
 from mftui.session import Session
 from mftui.terminal import Governor, rate_for
+from mftui.views.alignment import Alignment
+from mftui.views.event_log import EventLog
+from mftui.views.guesses import GuessesPane
 from mftui.views.help_screen import HelpScreen
 from mftui.views.matrices import Matrices
+from mftui.views.replay import Replay
 from mftui.views.singular_values import SingularValues
 from tests.lab import computed, no_worker, notices, until
 from tests.runs import CEILING_SECONDS, make_run
@@ -180,6 +185,120 @@ async def test_panes_are_gone_through_and_zoomed() -> None:
         await pilot.press("z")
         await pilot.pause()
         assert len(screen.visible_panes) == 4
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_where_one_pane_is_shown_at_a_time_the_first_tab_shows_the_second() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_state(pilot, app, "finished")
+        screen = explore(app)
+        first, second, *_, last = [pane for pane in screen._panes if isinstance(pane, LAYOUTS["overview"])]
+        assert screen.visible_panes == [first]
+        await pilot.press("tab")
+        assert screen.visible_panes == [second]
+        await pilot.press("shift+tab", "shift+tab")
+        assert screen.visible_panes == [last]
+        await pilot.press("f", "tab")
+        await until(pilot, lambda: screen.pane.region.width > 0)
+        assert screen.visible_panes == [last]
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_space_replays_a_finished_run_and_the_signs_set_its_speed() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        screen = explore(app)
+        await pilot.press("space")
+        assert screen.look.cursor == 0
+        assert "replay ×1, step 0" in screen._status().shown
+        await until(pilot, lambda: (screen.look.cursor or 0) > 20)
+        await pilot.press("space")
+        there = screen.look.cursor
+        drawings = [pane.canvas.drawing for pane in screen.visible_panes]
+        assert {getattr(drawing, "crosshair", None) for drawing in drawings} == {there, None}
+        await pilot.pause(0.3)
+        assert screen.look.cursor == there
+        assert "replay" not in screen._status().shown
+        await pilot.press("minus", "plus", *["equals_sign"] * 5)
+        assert str(screen.replay) == "replay ×10"
+        assert screen._rest == 0
+        await pilot.press("space")
+        await until(pilot, lambda: screen.look.cursor is None)
+        assert not screen.replay.playing
+        await pilot.press("space", "escape")
+        assert screen.look.cursor is None
+        await until(pilot, lambda: not screen.replay.playing)
+        await pilot.press("space", "2")
+        assert not screen.replay.playing
+
+
+def test_a_replay_takes_ten_seconds_whatever_the_number_of_moments() -> None:
+    for moments in (2, 41, 4_001):
+        replay, row, ticks = Replay(), 0, 0
+        while (following := replay.next(row, moments)) is not None:
+            row, ticks = following, ticks + 1
+        assert 98 <= ticks <= 101 or moments == 2
+        assert row < moments
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_the_event_log_is_scrolled_by_key_and_stays_there_when_something_happens() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        live = await until_state(pilot, app, "finished")
+        screen = explore(app)
+        log, scroll = screen.query_one(EventLog), screen.query_one(EventLog)._scroll
+        live.log.extend((1_700_000_000.0 + line, f"line {line}") for line in range(100))
+        await pilot.press("v", "v")
+        await until(pilot, lambda: log.display and 0 < scroll.max_scroll_y == scroll.scroll_y)
+        end = scroll.max_scroll_y
+        await pilot.press("up", "k", "k", "j")
+        assert scroll.scroll_y == end - 2
+        await pilot.press("pageup", "down", "pagedown", "pageup")
+        there = scroll.scroll_y
+        assert there < end - 2
+        live.log.append((1_700_001_000.0, "news"))
+        screen.show()
+        await until(pilot, lambda: scroll.max_scroll_y == end + 1)
+        assert scroll.scroll_y == there
+        await pilot.press(*["pagedown"] * 9)
+        assert scroll.scroll_y == end + 1
+        live.log.append((1_700_001_001.0, "more news"))
+        screen.show()
+        await until(pilot, lambda: scroll.max_scroll_y == scroll.scroll_y == end + 2)
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_enter_starts_what_was_changed_in_the_form_wherever_the_focus_is() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        begun: list[Experiment] = []
+        app.begin = begun.append  # type: ignore[method-assign,assignment]
+        await pilot.press("enter")
+        assert (begun, notices(app)[-1]) == ([], "nothing was changed in the form; r runs it again")
+        await pilot.press("f", "down", "down", "right", "escape", "enter")
+        assert [experiment.points[0].model.depth for experiment in begun] == [3]
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_y_puts_the_histogram_on_a_log_axis_and_is_refused_where_there_is_no_other() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        screen = explore(app)
+        screen.set_focus(screen.query_one(GuessesPane))
+        await pilot.press("y")
+        drawing = screen.query_one(GuessesPane).canvas.drawing
+        assert isinstance(drawing, Plot)
+        assert (drawing.y.scale, drawing.y.unit) == ("log", "percent")
+        assert "y: log" in str(screen.query_one(GuessesPane).border_subtitle)
+        await pilot.press("v")
+        screen.set_focus(screen.query_one(Alignment))
+        await pilot.press("y")
+        assert notices(app)[-1] == "alignment of singular vectors: there is no other y axis"
 
 
 @pytest.mark.usefixtures("_finished")

@@ -269,6 +269,32 @@ def test_values_step_sensibly_within_their_range(key: str, text: str, by: int, s
     assert describe(key, Draft(single())).stepped(text, by) == stepped
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "by", "stepped"),
+    [
+        ("model.width", "5, 20, 80", 1, "10, 40, 160"),
+        ("model.width", "5, 20, 80", 3, "50, 200, 800"),
+        ("model.width", "50, 200, 800", -3, "5, 20, 80"),
+        ("model.width", "1, 2, 4", -1, "1, 2, 4"),
+        ("model.width", "[3, 6]", 1, "6, 12"),
+        ("model.width", "3, x", 1, "6, x"),
+        ("model.depth", "2, 3, 4", 1, "3, 4, 5"),
+        ("model.depth", "1, 2", -1, "1, 2"),
+        ("gd.learning_rate", "0.001, 0.003", 1, "0.002, 0.006"),
+        ("gd.learning_rate", "auto, 0.1", -1, "auto, 0.05"),
+        ("gd.momentum", "0.5, 0.9", 1, "0.8, 0.95"),
+        ("gd.momentum", "0.99, 0.999", 1, "0.99, 0.999"),
+        ("problem.rank", "4, 5", 1, "4, 5"),
+        ("model.activation", "linear, tanh", 1, "linear, tanh"),
+    ],
+)
+def test_the_values_of_a_swept_field_step_together_and_stay_apart(key: str, text: str, by: int, stepped: str) -> None:
+    draft = Draft(single())
+    draft.edit(OVER, key)
+    draft.edit(key, text)
+    assert describe(key, draft).stepped(text, by, draft.highest(key)) == stepped
+
+
 @given(st.floats(1e-11, 1e11))
 def test_round_steps_go_up_and_down_by_at_most_a_factor_of_two_and_a_half(value: float) -> None:
     up, down = Scale(low=0.0, open_low=True).next(value, 1), Scale(low=0.0, open_low=True).next(value, -1)
@@ -530,6 +556,10 @@ async def test_a_swept_field_takes_a_list_and_a_field_becomes_swept_by_choosing_
     async with app.run_test(size=size) as pilot:
         app.form.focus_first()
         await pilot.press("down", "right")
+        assert app.text("model.width") == "6, 12"
+        assert "‹ 6, 12 ›" in app.line("model.width")
+        assert app.note().startswith("swept, ←→ steps all values")
+        await pilot.press("left")
         assert app.text("model.width") == "3, 6"
         await pilot.press("backspace", "8", "comma", "space", "9")
         assert app.text("model.width") == "3, 8, 9"

@@ -11,6 +11,7 @@ import pytest
 from rich._palettes import STANDARD_PALETTE
 from rich.cells import cell_len
 from rich.color import Color, ColorSystem
+from textual.app import App, ComposeResult
 from textual.theme import BUILTIN_THEMES
 
 from engine.events import diagnostic_names
@@ -21,10 +22,13 @@ from mftui.live import MOST_POINTS, Curve, Entries, Guesses, Progress
 from mftui.screens.explore import LAYOUTS
 from mftui.themes import SIXTEEN_DARK, SIXTEEN_LIGHT
 from mftui.views import canvas_view, roles
+from mftui.views.alignment import Alignment
+from mftui.views.canvas_view import CanvasView
 from mftui.views.guesses import GuessesPane
 from mftui.views.losses import Losses
-from mftui.views.matrices import at_cursor, target
+from mftui.views.matrices import Matrices, at_cursor, target
 from mftui.views.pane import Pane
+from mftui.views.ranks import Ranks
 from mftui.views.roles import color
 from mftui.views.singular_values import SingularValues, _theory
 from mftui.views.trial import Look, TrialView, smooth, trial_view
@@ -191,6 +195,66 @@ def test_matrices_follow_the_cursor_and_ratings_come_in_their_own_units() -> Non
     assert (observed.tolist(), known_all) == ([[True, False], [True, False]], False)
     assert "?" in draw_heatmap(Heatmap(wanted, -5, 5), 20, 6).text
     assert at_cursor(trial(CURVE), Look()) is None
+
+
+async def test_a_pane_without_numbers_is_empty_and_says_why() -> None:
+    panes = [SingularValues(), Losses(), Ranks(), Alignment(), Matrices()]
+
+    class Bench(App[None]):
+        def compose(self) -> ComposeResult:
+            yield from panes
+
+    settings = PointSettings()
+    problem = settings.problem.model_copy(update={"rows": 2, "columns": 2})
+    shown = replace(
+        trial(CURVE),
+        settings=settings.model_copy(update={"problem": problem}),
+        matrices=np.ones((1, 5)),
+        entries=Entries(np.ones((2, 2)), np.eye(2, dtype=np.bool_), complete=True),
+    )
+    async with Bench().run_test(size=(80, 100)) as pilot:
+        for pane in panes:
+            pane.show(shown, Look())
+        await pilot.pause()
+        assert "step 1" in str(panes[-1].border_subtitle)
+        for pane in panes:
+            pane.show(replace(shown, methods=("prior",)), Look())
+            assert str(pane.note.content) == "no gradient descent in this run"
+            assert pane.border_subtitle == ""
+            assert all(view.frame is None for view in pane.query(CanvasView))
+        panes[-1].show(shown, Look())
+        panes[-1].show(replace(shown, matrices=np.empty((0, 1))), Look())
+        assert str(panes[-1].note.content) == "nothing yet"
+        assert all(view.frame is None for view in panes[-1].query(CanvasView))
+        panes[0].show(shown, Look())
+        assert str(panes[0].note.content) == ""
+
+
+async def test_where_entries_are_too_small_to_be_marked_the_subtitle_says_what_helps() -> None:
+    pane = Matrices()
+
+    class Bench(App[None]):
+        def compose(self) -> ComposeResult:
+            yield pane
+
+    settings = PointSettings()
+    problem = settings.problem.model_copy(update={"rows": 20, "columns": 20})
+    shown = replace(
+        trial(CURVE),
+        settings=settings.model_copy(update={"problem": problem}),
+        matrices=np.ones((1, 401)),
+        entries=Entries(np.ones((20, 20)), np.eye(20, dtype=np.bool_), complete=True),
+    )
+    async with Bench().run_test(size=(58, 20)) as pilot:
+        pane.show(shown, Look())
+        await pilot.pause()
+        assert "z: room to mark the observed" in str(pane.border_subtitle)
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        assert "observed" not in str(pane.border_subtitle)
+        frame = pane._views[0].frame
+        assert frame is not None
+        assert sum(map(frame.text.count, "·o")) == 20
 
 
 def test_running_medians_leave_out_a_single_jump_and_keep_a_level() -> None:

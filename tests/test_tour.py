@@ -27,8 +27,8 @@ from mftui.screens.tour import PANES, TourScreen
 from mftui.session import Session
 from mftui.tour import EMPHASIS, Page, layout, page_of, pages
 from mftui.tour import parse as parse_page
-from tests.commands import Command
 from mftui.views.confirm import Confirm
+from tests.commands import Command
 from tests.lab import no_worker, until
 from tests.pictures import text_on
 from tests.runs import follow_to_end

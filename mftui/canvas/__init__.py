@@ -8,7 +8,7 @@ from mftui.canvas.axis import Axis
 from mftui.canvas.frame import Corner, Frame, Span, Style, changed_spans
 from mftui.canvas.glyphs import Glyphs
 from mftui.canvas.heatmap import Heatmap
-from mftui.canvas.heatmap_render import Entries, draw_heatmap, entries_at
+from mftui.canvas.heatmap_render import Entries, draw_heatmap, entries_at, marks_entries
 from mftui.canvas.limits import Limits, from_zero, sticky_limits
 from mftui.canvas.plot import ErrorBars, Label, Line, Plot, Points, Rule, Steps
 from mftui.canvas.readout import Reading, readout
@@ -39,6 +39,7 @@ __all__ = [
     "entries_at",
     "from_zero",
     "layout",
+    "marks_entries",
     "readout",
     "sticky_limits",
 ]

@@ -67,6 +67,12 @@ def draw_heatmap(
     return canvas.frame()
 
 
+def marks_entries(heatmap: Heatmap, width: int, height: int, glyphs: Glyphs, *, colored: bool = True) -> bool:
+    """Whether that frame has a cell for each entry, on which an observed one is marked."""
+    grid = _grid(heatmap, width, height, glyphs is Glyphs.ASCII or not colored)
+    return grid is not None and grid.exact and not grid.half
+
+
 def entries_at(
     heatmap: Heatmap, width: int, height: int, glyphs: Glyphs, row: int, column: int, *, colored: bool = True
 ) -> Entries | None:

@@ -24,6 +24,7 @@ from mftui.views.losses import Losses
 from mftui.views.matrices import Matrices
 from mftui.views.pane import Pane
 from mftui.views.ranks import Ranks
+from mftui.views.replay import TICK_SECONDS, Replay
 from mftui.views.singular_values import SingularValues
 from mftui.views.status import Status, StatusBar
 from mftui.views.trial import Look, TrialView, running_trial, trial_view
@@ -56,37 +57,51 @@ class ExploreScreen(LabScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("r", "restart", "Run", "start a new run with what is in the form; a run that goes on is stopped"),
-        key("space", "pause", "Pause", "pause, or go on"),
+        key("enter", "apply", "Start", "start what was changed in the form", show=False),
+        key("space", "pause", "Pause", "pause, or go on; of a run that is over: replay it, or stop there"),
         key("full_stop", "step", "Step", "pause, and make one step of each method", display="."),
         key("s", "stop", "Stop", "stop the run; it can be resumed"),
-        key("plus,equals_sign", "pace(-1)", "Faster", "rest less between two steps", show=False, display="+"),
-        key("minus", "pace(1)", "Slower", "rest longer between two steps", show=False, display="-"),
+        key(
+            "plus,equals_sign",
+            "pace(-1)",
+            "Faster",
+            "less rest between two steps; faster replay",
+            show=False,
+            display="+",
+        ),
+        key("minus", "pace(1)", "Slower", "more rest between two steps; slower replay", show=False, display="-"),
         key("f", "form", "Form", "go to the form, or hide it; escape leaves it"),
         key("v", "layout", "Layout", "other panes"),
         key("z", "zoom", "Zoom", "the chosen pane alone, and back"),
         key("tab", "pane(1)", "Pane", "next pane", show=False),
-        key("shift+tab", "pane(-1)", "Pane", "previous pane", show=False),
-        key("left,h", "cursor(-1)", "Scrub", "back in time by a log point, with shift by twenty", display="←→"),
-        key("right,l", "cursor(1)", "Scrub", "", show=False),
-        key("shift+left,H", f"cursor(-{JUMP})", "Scrub", "", show=False),
-        key("shift+right,L", f"cursor({JUMP})", "Scrub", "", show=False),
-        key("home", "cursor_end(0)", "Start", "to the first log point", show=False),
+        key("shift+tab", "pane(-1)", "Previous pane", "previous pane", show=False),
+        key("up,k", "scroll(-1)", "Scroll up", "the event log: earlier lines", show=False, display="↑"),
+        key("down,j", "scroll(1)", "Scroll down", "the event log: later lines", show=False, display="↓"),
+        key("pageup", "scroll_pages(-1)", "Page up", "the event log: a page back", show=False),
+        key("pagedown", "scroll_pages(1)", "Page down", "the event log: a page on", show=False),
+        key("left,h", "cursor(-1)", "Scrub", "back in time by a log point", display="←→"),
+        key("right,l", "cursor(1)", "Scrub forward", "forward by a log point", show=False, display="→"),
+        key("shift+left,H", f"cursor(-{JUMP})", "Scrub far back", "back by twenty", show=False, display="shift+←"),
+        key(
+            "shift+right,L", f"cursor({JUMP})", "Scrub far forward", "forward by twenty", show=False, display="shift+→"
+        ),
+        key("home", "cursor_end(0)", "First", "to the first log point", show=False),
         key("end,escape", "leave", "Live", "back to the latest; leave the form; show all panes", show=False),
         key("y", "log_y", "Log y", "the chosen pane on a log or a linear axis"),
         key("x", "log_x", "Log x", "steps on a log or a linear axis", show=False),
         key("i", "window_zoom(1)", "In", "zoom into the steps around the cursor", show=False),
         key("o", "window_zoom(-1)", "Out", "zoom out", show=False),
-        key("comma", "window_pan(-1)", "Pan", "earlier steps", show=False, display=","),
-        key("semicolon", "window_pan(1)", "Pan", "later steps", show=False, display=";"),
+        key("comma", "window_pan(-1)", "Earlier", "pan to earlier steps", show=False, display=","),
+        key("semicolon", "window_pan(1)", "Later", "pan to later steps", show=False, display=";"),
         key("0", "window_reset", "All", "all steps", show=False),
         key("m", "smooth", "Smooth", "running medians, on or off", show=False),
         key("n", "next_view", "View", "ranks pane: ranks, norms, layers, distances", show=False),
         key("t", "theory", "Theory", "the singular values' predicted course, on or off"),
         key("c", "copy", "Copy", "copy the command line that runs what is on the screen"),
-        key("left_square_bracket", "point(-1)", "Point", "previous or next sweep point", show=False, display="[ ]"),
-        key("right_square_bracket", "point(1)", "Point", "", show=False),
-        key("left_curly_bracket", "seed(-1)", "Seed", "previous or next seed", show=False, display="{ }"),
-        key("right_curly_bracket", "seed(1)", "Seed", "", show=False),
+        key("left_square_bracket", "point(-1)", "Previous point", "previous sweep point", show=False, display="["),
+        key("right_square_bracket", "point(1)", "Next point", "next sweep point", show=False, display="]"),
+        key("left_curly_bracket", "seed(-1)", "Previous seed", "previous data set", show=False, display="{"),
+        key("right_curly_bracket", "seed(1)", "Next seed", "next data set", show=False, display="}"),
         key("g", "follow", "Follow", "go back to the trial that is running", show=False),
         key("D", "detach", "Detach", "leave, and let the run go on"),
     ]
@@ -98,7 +113,10 @@ class ExploreScreen(LabScreen):
         self._panes: tuple[Pane, ...] = tuple(kind(id=kind.__name__.lower()) for kind in LAYOUTS["all"])
         self._layout = "overview"
         self._zoomed = False
+        self._alone = False
+        """whether one pane is shown at a time"""
         self._rest = 0
+        self.replay = Replay()
         self._pinned: tuple[int, int] | None = None
         """sweep point and seed chosen by key; None follows the running trial"""
 
@@ -108,6 +126,10 @@ class ExploreScreen(LabScreen):
 
     def on_mount(self) -> None:
         self._arrange()
+        self._ticks = self.set_interval(TICK_SECONDS, self._tick, pause=True)
+
+    def on_screen_suspend(self) -> None:
+        self._play(on=False)
 
     def on_resize(self) -> None:
         self._arrange()
@@ -160,6 +182,7 @@ class ExploreScreen(LabScreen):
     def take_up(self) -> None:
         """Begin anew, for something was started or opened: the form's changes are measured against it."""
         self._rest, self._pinned = 0, None
+        self._play(on=False)
         self.look = Look(theory=self.look.theory, log_x=self.look.log_x)
         self.form.adopt(self.lab.experiment, self.lab.session.device)
 
@@ -176,7 +199,8 @@ class ExploreScreen(LabScreen):
         where = f"{experiment.label(point)} ({point + 1}/{count})" if experiment.over else "single point"
         following = "following" if self._pinned is None else "g: follow the run"
         at = "" if self.look.cursor is None or (trial := self.trial) is None else trial.moment(self.look)
-        moment = at and f"{at}, escape: latest · "
+        playing = f"{self.replay}, " if self.replay.playing else ""
+        moment = at and f"{playing}{at}, escape: latest · "
         return self.status(f"{moment}{where} · seed {seed} ({seed - first + 1}/{experiment.seeds}) · {following}")
 
     def _arrange(self) -> None:
@@ -185,7 +209,7 @@ class ExploreScreen(LabScreen):
             return
         kinds = LAYOUTS[self._layout]
         chosen = self.focused if isinstance(self.focused, Pane) else None
-        alone = self._zoomed or self.has_class("-narrow") or self.size.width < 110
+        self._alone = alone = self._zoomed or self.has_class("-narrow") or self.size.width < 110
         members = [pane for pane in self._panes if isinstance(pane, kinds)]
         if chosen not in members:
             chosen = members[0]
@@ -210,6 +234,12 @@ class ExploreScreen(LabScreen):
         self.lab.session.device = self.form.device
         self.lab.begin(experiment)
 
+    async def action_apply(self) -> None:
+        if self.form.draft.changed:
+            await self.on_form_applied()
+        else:
+            self.notify("nothing was changed in the form; r runs it again")
+
     async def on_form_applied(self) -> None:
         """What can change in flight does, the rest begins anew."""
         live, experiment = self.lab.session.live, self.form.check()
@@ -227,8 +257,11 @@ class ExploreScreen(LabScreen):
         live = self.lab.session.live
         if live is not None and live.state in ("running", "paused"):
             await self.lab.ask("pause" if live.state == "running" else "continue")
+        elif self._can_replay:
+            self._play(on=not self.replay.playing)
+            self.show()
         else:
-            self.notify("only a run that has begun and is not over can be paused")
+            self.notify("there is nothing to pause or to replay yet")
 
     async def action_step(self) -> None:
         await self.lab.ask("step")
@@ -238,13 +271,43 @@ class ExploreScreen(LabScreen):
         self.show()
 
     async def action_pace(self, by: int) -> None:
-        """One of `RESTS` more, or less."""
+        """One of `RESTS` more, or less; of `SPEEDS` where the run is over."""
+        if self._can_replay:
+            self.replay.hasten(-by)
+            self.notify(str(self.replay), timeout=2)
+            return
         self._rest = min(max(0, self._rest + by), len(RESTS) - 1)
         await self.lab.ask("rest", RESTS[self._rest])
         self.notify(f"{RESTS[self._rest]:g} s of rest between two steps" if self._rest else "full speed", timeout=2)
 
     def action_detach(self) -> None:
         self.lab.leave_running()
+
+    # --- replay ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _can_replay(self) -> bool:
+        live, trial = self.lab.session.live, self.trial
+        return live is not None and live.over and trial is not None and len(trial.moments) > 1
+
+    def _play(self, *, on: bool) -> None:
+        self.replay.playing = on
+        if on:
+            if self.look.cursor is None:
+                self.action_cursor_end(0)
+            self._ticks.resume()
+        else:
+            self._ticks.pause()
+
+    def _tick(self) -> None:
+        """Go on by what is due; shown if the link has room for it."""
+        if not self._can_replay or self.look.cursor is None or (trial := self.trial) is None:
+            self._play(on=False)
+            return
+        row = self.replay.next(self.look.row(trial.moments), len(trial.moments))
+        self.look = replace(self.look, cursor=None if row is None else float(trial.moments[row]))
+        if row is None or self.lab.governor.has_room():
+            self.show()
 
     # --- moments and windows -----------------------------------------------------------------------------------------
 
@@ -292,6 +355,8 @@ class ExploreScreen(LabScreen):
         if self.pane.can_log_y:
             self.pane.log_y = not self.pane.log_y
             self._show_again(self.pane)
+        else:
+            self.notify(f"{self.pane.name_of_pane}: there is no other y axis", timeout=2)
 
     def action_smooth(self) -> None:
         self._look(replace(self.look, smoothed=not self.look.smoothed))
@@ -312,10 +377,19 @@ class ExploreScreen(LabScreen):
 
     def action_pane(self, by: int) -> None:
         members = [pane for pane in self._panes if isinstance(pane, LAYOUTS[self._layout])]
-        chosen = members[(members.index(self.pane) + by) % len(members)] if self.focused else members[0]
+        here = isinstance(self.focused, Pane) or (self.focused is None and self._alone)
+        chosen = members[(members.index(self.pane) + by) % len(members)] if here else self.pane
+        if self.has_class("-narrow"):
+            self.query_one("#body").remove_class("-toggled")
         chosen.display = True
         self.set_focus(chosen)  # at once, as the arrangement depends on it
         self._arrange()
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one(EventLog).scroll_lines(by)
+
+    def action_scroll_pages(self, by: int) -> None:
+        self.query_one(EventLog).scroll_pages(by)
 
     def action_layout(self) -> None:
         names = list(LAYOUTS)

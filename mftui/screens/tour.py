@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cache, partial
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
-from textual import events
+from textual import events, work
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
@@ -241,10 +241,11 @@ class TourScreen(LabScreen):
         if live is not None and live.experiment == self._wanted and live.state == "finished":
             self._wanted = None
         elif self._may_stop():
-            self.run_worker(partial(self._find, self._wanted), exclusive=True)
+            self._find(self._wanted)
             self._wanted = None
         self.show()
 
+    @work(exclusive=True)
     async def _find(self, experiment: Experiment) -> None:
         """Show a finished run of it, if there is one; else begin one."""
         found = await asyncio.to_thread(stored, experiment)
@@ -271,8 +272,9 @@ class TourScreen(LabScreen):
         self.lab.begin(_shipped(self.page.preset), in_passing=True)
 
     def action_open(self) -> None:
-        self.run_worker(self._open, group="open", exclusive=True)
+        self._open()
 
+    @work(group="open", exclusive=True)
     async def _open(self) -> None:
         if self.live is None:
             if not self._may_stop() and not await self.lab.may_leave():

@@ -12,8 +12,10 @@ class Alignment(Pane):
     name_of_pane = "alignment of singular vectors"
 
     def show(self, trial: TrialView, look: Look) -> None:
+        if not self.has_descent(trial):
+            return
         self.start_anew((trial.key, look.log_x))
-        self.subtitle("|⟨u, u*⟩| solid, |⟨v, v*⟩| dotted")
+        self.subtitle(f"|⟨u, u*⟩| solid, |⟨v, v*⟩| dotted · x: {'log' if look.log_x else 'linear'}")
         self.say("" if self._vectors(trial) else "there is no W* to compare with")
         self.canvas.show(self.plot(trial, look))
 

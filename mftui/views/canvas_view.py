@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from mftui.canvas import Frame, Glyphs, Heatmap, Plot, changed_spans, draw, draw_heatmap, layout
+from mftui.canvas import Frame, Glyphs, Heatmap, Plot, changed_spans, draw, draw_heatmap, layout, marks_entries
 from mftui.encoding import knows_unicode
 from mftui.views.roles import few_colors, rich_style
 
@@ -53,6 +53,26 @@ class CanvasView(Widget):
         self.drawing = drawing
         self._draw()
 
+    def clear(self) -> None:
+        """Show nothing."""
+        if self.drawing is not None:
+            self.drawing = self.frame = None
+            self._strips.clear()
+            self.refresh()
+
+    @property
+    def hides_marks(self) -> bool:
+        """Whether it shows a matrix whose observed entries there is no room to mark."""
+        shown = self.drawing
+        if not isinstance(shown, Heatmap) or shown.observed is None or not self.size:
+            return False
+        return not marks_entries(shown, *self.size, glyphs(), colored=self._has_colors)
+
+    @property
+    def _has_colors(self) -> bool:
+        """Of which heatmaps need many."""
+        return not self.app.no_color and not few_colors()
+
     def on_resize(self) -> None:
         self._draw()
 
@@ -78,8 +98,7 @@ class CanvasView(Widget):
             keep = before.legend if before else None
             self.frame = draw(self.drawing, width, height, glyphs(), keep_legend=keep)
         else:
-            colored = not self.app.no_color and not few_colors()
-            self.frame = draw_heatmap(self.drawing, width, height, glyphs(), colored=colored)
+            self.frame = draw_heatmap(self.drawing, width, height, glyphs(), colored=self._has_colors)
         spans = changed_spans(before, self.frame)
         for span in spans:
             self._strips.pop(span.row, None)

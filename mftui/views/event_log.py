@@ -14,6 +14,8 @@ from mftui.views.trial import Look, TrialView
 
 
 class EventLog(Pane):
+    """The keys that scroll it are the screen's."""
+
     DEFAULT_CSS = "EventLog Static { height: auto; padding: 0 1; }"
     name_of_pane = "events"
 
@@ -33,6 +35,14 @@ class EventLog(Pane):
         if key == self._shown:
             return
         self._shown = key
+        at_end = self._scroll.scroll_y >= self._scroll.max_scroll_y
         lines = (f"{datetime.fromtimestamp(time):%H:%M:%S}  {line}" for time, line in trial.log)
         self._lines.update(Text("\n".join(lines)))
-        self._scroll.scroll_end(animate=False)
+        if at_end:  # not while somebody reads what was before
+            self._scroll.scroll_end(animate=False)
+
+    def scroll_lines(self, by: int) -> None:
+        self._scroll.scroll_relative(y=by, animate=False)
+
+    def scroll_pages(self, by: int) -> None:
+        self._scroll.scroll_relative(y=by * max(1, self._scroll.size.height - 1), animate=False)

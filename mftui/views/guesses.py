@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class GuessesPane(Pane):
     """
 
     name_of_pane = "Guess & Check · generalization loss of the draws"
+    can_log_y = True
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -52,12 +54,13 @@ class GuessesPane(Pane):
         self.set_class(self.size.width < NARROW and self.size.height > LOW, "-upright")
 
     def show(self, trial: TrialView, look: Look) -> None:
-        self.start_anew(trial.key)
+        self.start_anew((trial.key, self.log_y))
+        scale = f"y: {'log' if self.log_y else 'linear'}"
         if look.cursor is None:
-            self.subtitle("")
+            self.subtitle(scale)
         else:
             share = " · the same share of the draws as of the steps" if len(trial.curve) else ""
-            self.subtitle(f"{trial.moment(look)}{share}")
+            self.subtitle(f"{scale} · {trial.moment(look)}{share}")
         then = trial.at(look)
         lines = numbers(then, self.app.current_theme.dark)
         self.numbers.update(Text("\n").join(lines), layout=len(lines) != self._lines)
@@ -85,8 +88,11 @@ class GuessesPane(Pane):
                 shares = 100 * np.histogram(inside, edges, weights=weights)[0]
                 tallest = max(tallest, float(shares.max()))
                 steps.append(Steps(edges, shares, name=METHOD_LABELS[method], style=method))
-        top = from_zero(self._limits.get("share"), tallest or 10.0, 100.0)
-        self._limits["share"] = top
+        if self.log_y:
+            shares_axis = replace(self.y_axis(*(np.asarray(each.heights) for each in steps), log=True), unit="percent")
+        else:
+            self._limits["share"] = top = from_zero(self._limits.get("share"), tallest or 10.0, 100.0)
+            shares_axis = Axis(*top, unit="percent")
         rules, labels = [], []
         for row, method in enumerate(("gd", *methods)):
             mean = _generalization_loss(trial, method)
@@ -96,9 +102,9 @@ class GuessesPane(Pane):
             rules.append(Rule(at=at, upright=True, style=method))
             arrow = "" if at == mean else "◂ " if mean < low else "▸ "
             name = "GD" if method == "gd" else f"{METHOD_LABELS[method]} mean"
-            labels.append(Label(f" {arrow}{name}", at, top[1] * (0.97 - 0.12 * row), method, ending=at > high / 10))
-        axes = Axis(low, high, "log"), Axis(*top, unit="percent")
-        return Plot(*axes, tuple(steps), tuple(rules), tuple(labels), legend="none")
+            height = shares_axis.value(0.97 - 0.12 * row)
+            labels.append(Label(f" {arrow}{name}", at, height, method, ending=at > high / 10))
+        return Plot(Axis(low, high, "log"), shares_axis, tuple(steps), tuple(rules), tuple(labels), legend="none")
 
 
 def numbers(trial: TrialView, dark: bool) -> list[Text]:

@@ -18,8 +18,10 @@ class Losses(Pane):
         self.log_y = True
 
     def show(self, trial: TrialView, look: Look) -> None:
+        if not self.has_descent(trial):
+            return
         self.start_anew((trial.key, self.log_y, look.log_x))
-        self.subtitle(f"{'log' if self.log_y else 'linear'}{' · running medians' if look.smoothed else ''}")
+        self.subtitle(f"y: {'log' if self.log_y else 'linear'} · m: {'running' if look.smoothed else 'no'} medians")
         result = trial.results.get("gd")
         self.say(result.message if result else "")
         self.canvas.show(self.plot(trial, look))

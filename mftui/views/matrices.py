@@ -25,30 +25,48 @@ class Matrices(Pane):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._views = [CanvasView(), CanvasView(), CanvasView()]
+        self._shown = ""
+        """when, and in which colours"""
         self._titles = [Static(markup=False), Static(markup=False), Static(markup=False)]
 
     def content(self) -> list[Widget]:
         columns = [Vertical(title, view) for title, view in zip(self._titles, self._views, strict=True)]
         return [Horizontal(*columns)]
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._say_what_is_shown)
+
     def show(self, trial: TrialView, look: Look) -> None:
-        found = at_cursor(trial, look)
+        found = at_cursor(trial, look) if self.has_descent(trial) else None
         if found is None:
-            rows, columns = trial.shape
-            small = "nothing yet" if trial.run_has_matrices else f"W, {rows}×{columns}, is too large to be kept"
-            self.say(small)
+            self._show_nothing(trial)
             return
         self.say("")
         step, matrix = found
         wanted, observed, known = target(trial)
         limit = float(np.nanmax(np.abs(wanted), initial=0.0)) or float(np.abs(matrix).max(initial=0.0)) or 1.0
         difference = matrix - wanted
-        self.subtitle(f"step {step:,.0f} · colours from −{format_loss(limit)} to {format_loss(limit)}")
         shown = (("W*" if known else "observed", wanted), ("W", matrix), ("W − W*", difference))
         for (name, values), title, view in zip(shown, self._titles, self._views, strict=True):
             largest = float(np.nanmax(np.abs(values), initial=0.0))
             title.update(f"{name} ≤ {format_loss(largest)}", layout=False)
             view.show(Heatmap(values, -limit, limit, observed=observed if known else None))
+        self._shown = f"step {step:,.0f} · colours from −{format_loss(limit)} to {format_loss(limit)}"
+        self._say_what_is_shown()
+
+    def _show_nothing(self, trial: TrialView) -> None:
+        rows, columns = trial.shape
+        if "gd" in trial.methods:
+            self.say("nothing yet" if trial.run_has_matrices else f"W, {rows}×{columns}, is too large to be kept")
+        self._shown = ""
+        self._say_what_is_shown()
+        for title, view in zip(self._titles, self._views, strict=True):
+            if view.drawing is not None:
+                title.update("", layout=False)
+                view.clear()
+
+    def _say_what_is_shown(self) -> None:
+        self.subtitle(self._shown + (" · z: room to mark the observed" if self._views[0].hides_marks else ""))
 
 
 def at_cursor(trial: TrialView, look: Look) -> tuple[float, Floats] | None:

@@ -49,6 +49,15 @@ class Pane(Vertical, can_focus=True):
     def show(self, trial: TrialView, look: Look) -> None:
         raise NotImplementedError
 
+    def has_descent(self, trial: TrialView) -> bool:
+        """Whether there is gradient descent to show; if there can be none, the pane says so and shows nothing."""
+        if "gd" in trial.methods:
+            return True
+        self.say("no gradient descent in this run")
+        self.subtitle("")
+        self.canvas.clear()
+        return False
+
     def next_view(self) -> bool:
         """Go on to the next of several views; whether there are such."""
         return False

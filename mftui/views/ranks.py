@@ -32,8 +32,11 @@ class Ranks(Pane):
         return True
 
     def show(self, trial: TrialView, look: Look) -> None:
+        if not self.has_descent(trial):
+            return
+        self.say("")
         self.start_anew((trial.key, self._view, self.log_y, look.log_x))
-        self.subtitle(f"{self._view} · n: next · {'log' if self.log_y else 'linear'}")
+        self.subtitle(f"y: {'log' if self.log_y else 'linear'} · n: {self._view}")
         self.canvas.show(self.plot(trial, look))
 
     def plot(self, trial: TrialView, look: Look) -> Plot:

@@ -16,8 +16,12 @@ class SingularValues(Pane):
     can_log_y = True
 
     def show(self, trial: TrialView, look: Look) -> None:
+        if not self.has_descent(trial):
+            return
+        self.say("")
         self.start_anew((trial.key, self.log_y, look.log_x))
-        self.subtitle(f"{'log' if self.log_y else 'linear'} · ╌ true{_theory(trial, look)}")
+        theory = _theory(trial, look) or " · t: theory"
+        self.subtitle(f"y: {'log' if self.log_y else 'linear'} · ╌ true{theory}")
         self.canvas.show(self.plot(trial, look))
 
     def plot(self, trial: TrialView, look: Look) -> Plot:

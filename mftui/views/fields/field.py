@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
@@ -30,6 +30,7 @@ _SCALES = {
 }
 """where the rule doesn't fit: decades for positive numbers and for counts whose default is 100 or more, else ±1"""
 _DECADES_FROM = 100
+_LISTS = {"list": "←→ steps all values, backspace edits them", "text": "enter edits the list"}
 _MOST_SEEDS = 10_000
 
 FIRST: dict[str, tuple[str, ...]] = {
@@ -66,13 +67,23 @@ class Field:
         if self.kind == "choice":
             place = self.options.index(text) + by if text in self.options else 0
             return self.options[place % len(self.options)]
-        if self.kind != "number":
+        if self.kind == "text":
             return text
-        value = to_value(text)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return self.default
         scale = self.scale if highest is None else replace(self.scale, high=min(self.scale.high, highest))
-        return to_text(scale.next(value, by))
+        value = to_value(text)
+        if self.kind == "list":
+            return _all_stepped(value if isinstance(value, list) else [value], scale, by) or text
+        return to_text(scale.next(value, by)) if _is_number(value) else self.default
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _all_stepped(values: list[Any], scale: Scale, by: int) -> str:
+    """A list with all its numbers `by` steps on; empty if one has nowhere to go, or two would be the same."""
+    moved = [scale.along(value, by) if _is_number(value) else value for value in values]
+    return "" if None in moved or len(set(moved)) < len(values) else to_text(moved)
 
 
 def all_sections() -> dict[str, tuple[str, ...]]:
@@ -127,7 +138,7 @@ def _of_section(key: str, field: FieldInfo, draft: Draft) -> Field:
         key,
         _LABELS.get(key, name.replace("_", " ")),
         kind,
-        f"swept, a list of values: {told}" if swept else told,
+        f"swept, {_LISTS[kind]}: {told}" if swept else told,
         expected(field),
         to_text(field.default),
         options,

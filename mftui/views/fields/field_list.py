@@ -18,13 +18,12 @@ from mftui.draft import Draft
 from mftui.views.canvas_view import glyphs
 from mftui.views.fields.editing import LISTED, NUMERIC, Edit
 from mftui.views.fields.field import CALLED_FOR, FIRST, Field, all_sections, describe
+from mftui.views.fields.stepping import COARSE
 
 MORE = "more"
 LABEL_CELLS = 18
 PAGE = 8
 """fields"""
-COARSE = 3
-"""steps that shift makes of one: a decade of round steps"""
 
 
 def _key(keys: str, action: str, name: str, meaning: str = "", *, show: bool = True, display: str = "") -> Binding:
@@ -262,7 +261,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         text = self.draft.texts[self.key]
         if column < 2:
             self.action_step(-1)
-        elif self.field.kind == "choice" or (self.field.kind == "number" and column >= 2 + len(text)):
+        elif self.field.kind == "choice" or (self.field.kind in ("number", "list") and column >= 2 + len(text)):
             self.action_step(1)
         elif self._open(text) and self.edit is not None:
             self.edit.caret = min(len(text), column - 2)
@@ -348,7 +347,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         if len(text) > room:
             text = text[: room - 1] + ("…" if self._unicode else "~")
         before, after = (("‹ ", " ›") if self._unicode else ("< ", " >")) if chosen else ("  ", "")
-        if field.kind in ("text", "list"):
+        if field.kind == "text":
             before, after = "  ", ""
         return self._styled(f"{label}{before}{text}{after}", *looks)
 

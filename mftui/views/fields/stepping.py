@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 _ROUND = (1, 2, 5)
+COARSE = 3
+"""steps that shift makes of one: a decade of round steps"""
 SMALLEST = 1e-12
 """next to zero, where a fraction is stepped"""
 
@@ -35,6 +37,20 @@ class Scale:
                 return edge if inward and self._takes(edge) else value
             value = following
         return int(value) if self.whole else value
+
+    def along(self, value: float, by: int) -> float | None:
+        """One of several values, `by` steps on with the others, so that all stay apart; None where there is none.
+
+        Where round numbers are stepped, a step doubles or halves, and a coarse one is a decade.
+        """
+        if self.values:
+            moved = self.next(value, by)
+        elif self.step:
+            moved = round(value + by * self.step, 10)
+        else:
+            moved = float(f"{value * (2.0**by if abs(by) < COARSE else 10.0 ** (by / COARSE)):.12g}")
+            moved = round(moved) if self.whole else moved
+        return (int(moved) if self.whole else moved) if self._takes(moved) else None
 
     def _one(self, value: float, up: bool) -> float:
         if self.values:
