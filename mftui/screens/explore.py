@@ -306,6 +306,8 @@ class ExploreScreen(LabScreen):
             return
         row = self.replay.next(self.look.row(trial.moments), len(trial.moments))
         self.look = replace(self.look, cursor=None if row is None else float(trial.moments[row]))
+        if row is None:
+            self._play(on=False)
         if row is None or self.lab.governor.has_room():
             self.show()
 
