@@ -9,6 +9,7 @@ import sys
 from itertools import pairwise
 
 import pytest
+from textual.binding import Binding
 from textual.pilot import Pilot
 
 from engine.runs.catalog import RunError
@@ -20,11 +21,14 @@ from mftui.app import Explorer
 from mftui.canvas import Plot
 from mftui.command import command_line
 from mftui.live import LiveRun
+from mftui.screens.base import LabScreen
 from mftui.screens.explore import LAYOUTS, ExploreScreen, new_learning_rate
+from mftui.screens.tour import TourScreen
 from mftui.session import Session
 from mftui.terminal import Governor, rate_for
 from mftui.views.alignment import Alignment
 from mftui.views.event_log import EventLog
+from mftui.views.fields.field_list import FieldList
 from mftui.views.guesses import GuessesPane
 from mftui.views.help_screen import HelpScreen
 from mftui.views.matrices import Matrices
@@ -299,6 +303,16 @@ async def test_y_puts_the_histogram_on_a_log_axis_and_is_refused_where_there_is_
         screen.set_focus(screen.query_one(Alignment))
         await pilot.press("y")
         assert notices(app)[-1] == "alignment of singular vectors: there is no other y axis"
+
+
+@pytest.mark.parametrize("screen", [ExploreScreen, TourScreen])
+def test_every_key_has_a_meaning_and_a_name_of_its_own(screen: type[LabScreen]) -> None:
+    bindings = [*screen.BINDINGS, *Explorer.BINDINGS, *(FieldList.BINDINGS if screen is ExploreScreen else [])]
+    found = [each for each in bindings if isinstance(each, Binding)]
+    assert len(found) == len(bindings)
+    assert all(each.tooltip for each in found)
+    names = [each.description for each in found]
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.usefixtures("_finished")

@@ -610,7 +610,7 @@ async def test_the_footer_shows_the_keys_of_the_form_and_of_the_screen(size: tup
         def names() -> list[str]:
             return [each.description for each in app.query(FooterKey)]
 
-        await until(pilot, lambda: names()[:4] == ["Start", "Step", "Field", "More"], "the keys")
+        await until(pilot, lambda: names()[:4] == ["Start", "Value", "Field", "More"], "the keys")
         assert {"Quit", "Help", "Run"} <= set(names())
 
 

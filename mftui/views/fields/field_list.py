@@ -26,7 +26,7 @@ PAGE = 8
 """fields"""
 
 
-def _key(keys: str, action: str, name: str, meaning: str = "", *, show: bool = True, display: str = "") -> Binding:
+def _key(keys: str, action: str, name: str, meaning: str, *, show: bool = True, display: str = "") -> Binding:
     """With an id, by which `keys.toml` may move it."""
     return Binding(keys, action, name, show=show, key_display=display or None, tooltip=meaning, id=action)
 
@@ -56,16 +56,16 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         _key("enter", "enter", "Start", "start with what is in the form; in a text: begin or end editing"),
-        _key("left,h", "step(-1)", "Step", "previous or next value of a field, with shift by a decade", display="←→"),
-        _key("right,l", "step(1)", "Step", show=False),
-        _key("shift+left,H", f"step(-{COARSE})", "Step", show=False),
-        _key("shift+right,L", f"step({COARSE})", "Step", show=False),
-        _key("up,k", "move(-1)", "Field", "previous or next field", display="↑↓"),
-        _key("down,j", "move(1)", "Field", show=False),
-        _key("pageup", f"move(-{PAGE})", "Field", show=False),
-        _key("pagedown", f"move({PAGE})", "Field", show=False),
-        _key("home", "move(-1000)", "First", show=False),
-        _key("end", "move(1000)", "Last", show=False),
+        _key("left,h", "step(-1)", "Value", "the field's previous value", display="←→"),
+        _key("right,l", "step(1)", "Next value", "the field's next value", show=False, display="→"),
+        _key("shift+left,H", f"step(-{COARSE})", "Far down", "a decade down", show=False, display="shift+←"),
+        _key("shift+right,L", f"step({COARSE})", "Far up", "a decade up", show=False, display="shift+→"),
+        _key("up,k", "move(-1)", "Field", "previous field", display="↑↓"),
+        _key("down,j", "move(1)", "Next field", "next field", show=False, display="↓"),
+        _key("pageup", f"move(-{PAGE})", "Fields up", "several fields up", show=False),
+        _key("pagedown", f"move({PAGE})", "Fields down", "several fields down", show=False),
+        _key("home", "move(-1000)", "First field", "first field", show=False),
+        _key("end", "move(1000)", "Last field", "last field", show=False),
         _key("u", "more", "More", "show or hide the fields that are needed less often"),
         _key("backspace", "edit(-1)", "Edit", "edit what is there; a digit begins a new number", show=False),
         _key("delete", "default", "Default", "the field's default", show=False),
