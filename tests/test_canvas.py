@@ -206,6 +206,17 @@ def test_a_long_legend_says_how_much_it_leaves_out() -> None:
     assert "run 5" not in text
 
 
+@pytest.mark.parametrize(("width", "rows", "left_out"), [(100, 10, 0), (40, 10, 9), (100, 5, 14)])
+def test_the_values_under_a_crosshair_stand_side_by_side_where_there_is_room(
+    width: int, rows: int, left_out: int
+) -> None:
+    lines = tuple(Line([0, 1], [0.5, 0.5], name=f"s{index}", style="a") for index in range(20))
+    text = draw(Plot(series=lines, crosshair=0.5), width, rows).text
+    shown = [index for index in range(20) if f"s{index} " in text]
+    assert shown == list(range(20 - left_out))
+    assert (f"{left_out} more" in text) == bool(left_out)
+
+
 def test_the_crosshair_reads_the_nearest_sample_of_each_series() -> None:
     plot = Plot(
         Axis(1, 1000, "log"),

@@ -15,6 +15,8 @@ from mftui.canvas.readout import Reading
 _CORNERS: tuple[Corner, ...] = ("top right", "top left", "bottom right", "bottom left", "right", "left")
 _LOYALTY = 6
 """more hidden cells than elsewhere before the legend moves"""
+_APART = 2
+"""cells between entries side by side"""
 _KEY = 3
 """cells of line before a name"""
 
@@ -41,20 +43,30 @@ def entries(plot: Plot, readings: list[Reading], glyphs: Glyphs) -> list[Entry]:
 
 
 def write_legend(
-    canvas: Canvas, found: list[Entry], area: tuple[int, int, int, int], wanted: str, keep: Corner | None
+    canvas: Canvas,
+    found: list[Entry],
+    area: tuple[int, int, int, int],
+    wanted: str,
+    keep: Corner | None,
+    *,
+    in_full: bool = False,
 ) -> Corner | None:
     """Write entries into the area (top, left, rows, columns); where they went, None if there is no room.
 
-    `wanted` is a corner, or "auto": then `keep`, unless another hides clearly less.
+    `wanted` is a corner, or "auto": then `keep`, unless another hides clearly less. `in_full`: side by side, where
+    there are too many for one below the other.
     """
     top, left, rows, columns = area
     most = max(1, rows - 2) if rows > 3 else rows // 2
-    if len(found) > most:
-        left_out = len(found) - most + 1
-        found = [*found[: most - 1], Entry("", f"{left_out} more", Style("label"))]
-    height, width = len(found), max((_KEY + 1 + len(entry.text) for entry in found), default=0)
-    if not found or most < 1 or width + 2 > columns * 2 // 3:
+    if not found or most < 1:
         return None
+    abreast = min(-(-len(found) // most), max(1, (columns - 2) // (_width(found) + _APART))) if in_full else 1
+    if len(found) > (room := most * abreast):
+        found = [*found[: room - 1], Entry("", f"{len(found) - room + 1} more", Style("label"))]
+    if (one := _width(found)) + 2 > columns * 2 // 3:
+        return None
+    height = -(-len(found) // abreast)
+    width = abreast * (one + _APART) - _APART
     covered = np.zeros((rows + 1, columns + 1), np.int64)
     lit = canvas.codes[top : top + rows, left : left + columns] != SPACE
     covered[1:, 1:] = lit.cumsum(axis=0).cumsum(axis=1)
@@ -74,10 +86,13 @@ def write_legend(
     corner = next((one for one in _CORNERS if one == wanted), best)
     row, column = place(corner)
     for number, entry in enumerate(found):
-        canvas.write(
-            top + row + number, left + column, f"{entry.key:{_KEY}} {entry.text:{width - _KEY - 1}}", entry.style
-        )
+        line, start = top + row + number % height, left + column + number // height * (one + _APART)
+        canvas.write(line, start, f"{entry.key:{_KEY}} {entry.text:{one - _KEY - 1}}", entry.style)
     return corner
+
+
+def _width(found: list[Entry]) -> int:
+    return max(_KEY + 1 + len(entry.text) for entry in found)
 
 
 def _key(one: Line | Points | ErrorBars | Steps | Rule, shape: str, glyphs: Glyphs) -> str:

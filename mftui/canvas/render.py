@@ -84,7 +84,8 @@ def draw(
     legend = None
     if plot.legend != "none" and area.left:
         cells = (area.top, area.left, area.rows, area.columns)
-        legend = write_legend(canvas, entries(plot, readings, glyphs), cells, plot.legend, keep_legend)
+        found = entries(plot, readings, glyphs)
+        legend = write_legend(canvas, found, cells, plot.legend, keep_legend, in_full=bool(readings))
     return canvas.frame(legend)
 
 
