@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets import Input
 
 from engine.runs import worker
@@ -93,6 +94,15 @@ async def showing(
         screen = await to_screen(pilot, mode, kind)
         await until(pilot, lambda: ready(screen), f"what {mode} shows")
         yield pilot, screen
+
+
+EXTENTS = [(200, 60), (80, 24), (110, 30), (109, 30), (1, 1), (20, 5), (160, 45), (3, 60), (200, 2), (160, 45)]
+"""to resize a terminal to, one after the other"""
+
+
+def rows_of(app: Explorer) -> list[Strip]:
+    """What the screen shows, row by row."""
+    return app.screen._compositor.render_strips()
 
 
 async def answer(pilot: Pilot[None], screen: ListScreen, text: str) -> None:

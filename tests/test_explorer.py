@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,9 +33,10 @@ from mftui.views.fields.field_list import FieldList
 from mftui.views.guesses import GuessesPane
 from mftui.views.help_screen import HelpScreen
 from mftui.views.matrices import Matrices
+from mftui.views.ranks import Ranks
 from mftui.views.replay import Replay
 from mftui.views.singular_values import SingularValues
-from tests.lab import computed, no_worker, notices, until
+from tests.lab import EXTENTS, computed, no_worker, notices, rows_of, until
 from tests.runs import CEILING_SECONDS, make_run
 
 pytestmark = pytest.mark.slow
@@ -125,6 +127,10 @@ async def test_a_finished_run_is_looked_at_from_all_sides(size: tuple[int, int])
         assert screen.shown == (1, 1)
         await pilot.press("[", "}")
         assert screen.shown == (0, 0)
+        await pilot.press("]")
+        assert screen.shown == (1, 0)
+        await pilot.press("{")
+        assert screen.shown == (1, 1)
         await pilot.press("g")
         assert screen.shown == (1, 1)
 
@@ -136,6 +142,12 @@ async def test_a_finished_run_is_looked_at_from_all_sides(size: tuple[int, int])
         assert screen.look.cursor == 390
         await pilot.press("H")
         assert screen.look.cursor == 190
+        await pilot.press("shift+right")
+        assert screen.look.cursor == 390
+        await pilot.press("shift+left", "shift+left")
+        assert screen.look.cursor == 0
+        await pilot.press("L")
+        assert screen.look.cursor == 200
         await pilot.press("home")
         assert screen.look.cursor == 0
         await pilot.press("escape")
@@ -313,6 +325,37 @@ def test_every_key_has_a_meaning_and_a_name_of_its_own(screen: type[LabScreen]) 
     assert all(each.tooltip for each in found)
     names = [each.description for each in found]
     assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_n_goes_through_the_views_of_the_ranks_pane_and_c_copies_the_command() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        live = await until_state(pilot, app, "finished")
+        pane = explore(app).query_one(Ranks)
+        shown = []
+        for _ in range(5):
+            shown.append(str(pane.border_subtitle).partition("n: ")[2])
+            await pilot.press("n")
+        assert shown == ["ranks of W", "norms of W", "norms of the layers", "distances", "ranks of W"]
+        await pilot.press("c")
+        assert app.clipboard == shlex.join(command_line(live.run)) == notices(app)[-1]
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_explore_is_resized_at_any_moment() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        screen = explore(app)
+        for number, extent in enumerate(EXTENTS):
+            await pilot.press(("space", "tab", "z", "v", "f", "left", "y", "n", "escape", "g")[number])
+            await pilot.resize_terminal(*extent)
+            await pilot.pause()
+            assert screen.size == extent
+            assert screen.visible_panes
+            assert [row.cell_length for row in rows_of(app)] == [extent[0]] * extent[1]
+        assert len(screen.visible_panes) == len(LAYOUTS[screen._layout])
 
 
 @pytest.mark.usefixtures("_finished")

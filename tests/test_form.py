@@ -405,7 +405,9 @@ async def test_arrows_and_letters_move_and_step_and_shift_steps_a_decade(size: t
         assert (app.list.key, app.text("model.width")) == ("model.width", "10")
         await pilot.press("shift+right")
         assert app.text("model.width") == "100"
-        await pilot.press("H", "j", "right")
+        await pilot.press("H", "L", "shift+left")
+        assert app.text("model.width") == "10"
+        await pilot.press("j", "right")
         assert (app.text("model.width"), app.text("model.depth")) == ("10", "3")
         await pilot.press("k", "up")
         assert app.list.key == "model.activation"

@@ -29,7 +29,7 @@ from mftui.tour import EMPHASIS, Page, layout, page_of, pages
 from mftui.tour import parse as parse_page
 from mftui.views.confirm import Confirm
 from tests.commands import Command
-from tests.lab import no_worker, until
+from tests.lab import EXTENTS, no_worker, rows_of, until
 from tests.pictures import text_on
 from tests.runs import follow_to_end
 from tests.sweeps import trained
@@ -307,6 +307,49 @@ async def test_the_place_in_a_page_is_kept_over_pages_and_screens() -> None:
         await pilot.press("5")
         await until(pilot, lambda: screen.app.screen is screen, "the tour")
         assert (screen.number, scroll.scroll_y) == (1, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_finished")
+async def test_every_other_key_turns_scrolls_or_chooses_too() -> None:
+    async with tour((80, 24)) as (pilot, screen):
+        scroll, last = screen.query_one("#page"), len(pages())
+        for keys, number in ((["l", "l"], 3), (["h"], 2), (["left"], 1), (["end"], last)):
+            await pilot.press(*keys)
+            assert screen.number == number
+        await pilot.press("home")
+        await until(pilot, lambda: screen.live is not None and scroll.max_scroll_y > 20, "the first page")
+        page = scroll.size.height - 2
+        for key, place in (("down", 1), ("j", 2), ("up", 1), ("pagedown", page + 1), ("pageup", 1), ("k", 0)):
+            await pilot.press(key)
+            await until(pilot, lambda place=place: scroll.scroll_y == place, key)
+        await pilot.press("space")
+        await until(pilot, lambda: scroll.scroll_y == page, "the next screenful")
+
+        await pilot.press("n", "n")
+        await until(pilot, lambda: screen.live is not None and "tour-incremental" in seen(screen.lab), "its run")
+        assert "· depth 3" in seen(screen.lab)
+        for key, label in (("right_square_bracket", "depth 1"), ("left_square_bracket", "depth 3"), ("g", "depth 3")):
+            await pilot.press(key)
+            await until(pilot, lambda label=label: f"· {label}" in seen(screen.lab), label)
+        assert screen._point is None
+        values = screen._panes[0]
+        assert not values.log_y
+        await pilot.press("y")
+        assert values.log_y
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_finished")
+async def test_the_tour_is_resized_at_any_moment() -> None:
+    async with tour((160, 45)) as (pilot, screen):
+        for number, extent in enumerate(EXTENTS):
+            await pilot.press(("n", "tab", "n", "p", "j", "space", "tab", "end", "home", "y")[number])
+            await pilot.resize_terminal(*extent)
+            await pilot.pause()
+            assert screen.size == extent
+            assert [row.cell_length for row in rows_of(screen.lab)] == [extent[0]] * extent[1]
+        assert "1/7" in seen(screen.lab)
 
 
 @pytest.mark.slow
