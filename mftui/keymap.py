@@ -1,7 +1,7 @@
 """Keys of the user's own choice: `keys.toml` in mftui's folder maps actions, as the help screen names them, to keys.
 
 [keys]
-pause = "p"
+pause = "w"
 "cursor(-1)" = "left,b"
 """
 

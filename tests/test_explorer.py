@@ -32,6 +32,7 @@ from mftui.views.event_log import EventLog
 from mftui.views.fields.field_list import FieldList
 from mftui.views.guesses import GuessesPane
 from mftui.views.help_screen import HelpScreen
+from mftui.views.losses import Losses
 from mftui.views.matrices import Matrices
 from mftui.views.ranks import Ranks
 from mftui.views.replay import Replay
@@ -325,6 +326,30 @@ def test_every_key_has_a_meaning_and_a_name_of_its_own(screen: type[LabScreen]) 
     assert all(each.tooltip for each in found)
     names = [each.description for each in found]
     assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_a_pinned_trial_stays_under_others_until_it_is_unpinned() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        live = await until_state(pilot, app, "finished")
+        screen = explore(app)
+
+        def lines() -> int:
+            drawing = screen.query_one(Losses).canvas.drawing
+            assert isinstance(drawing, Plot)
+            return len(drawing.series)
+
+        await pilot.press("p", "[")
+        assert lines() == 4
+        assert screen.look.pinned is not None
+        assert screen.look.pinned.key == (live.run.name, 1, 1)
+        assert f"pinned {live.run.name}, width 6, seed 1; p unpins it" in notices(app)
+        assert "pinned" in str(screen.query_one(SingularValues).border_subtitle)
+        screen.take_up()
+        assert lines() == 4
+        await pilot.press("p")
+        assert lines() == 2
 
 
 @pytest.mark.usefixtures("_finished")

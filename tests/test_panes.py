@@ -98,6 +98,17 @@ def test_the_predicted_course_is_dotted_in_the_measured_ones_colours_and_only_wh
     assert [rule.at for rule in plain.rules] == [1.0]
 
 
+def test_a_pinned_trial_is_dotted_under_the_other_and_within_the_axes() -> None:
+    pinned = trial([[0, 9.0, 9.0, 0.2, 0.1], [100, 5.0, 7.0, 30.0, 0.2]])
+    look = Look(pinned=pinned)
+    for pane in (SingularValues(), Losses()):
+        plot = pane.plot(trial(CURVE), look)
+        assert [line.stroke for line in plot.series] == ["dotted"] * 2 + ["solid"] * 2  # type: ignore[union-attr]
+        assert [line.name.endswith(" pinned") for line in plot.series] == [True, True, False, False]
+        assert plot.y.high >= max(float(np.max(line.y)) for line in plot.series)  # type: ignore[union-attr]
+        assert len(pane.plot(trial(CURVE), Look()).series) == 2
+
+
 @pytest.mark.parametrize(
     ("gd", "error", "said"),
     [

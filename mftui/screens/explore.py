@@ -97,6 +97,7 @@ class ExploreScreen(LabScreen):
         key("m", "smooth", "Smooth", "running medians, on or off", show=False),
         key("n", "next_view", "View", "ranks pane: ranks, norms, layers, distances", show=False),
         key("t", "theory", "Theory", "the singular values' predicted course, on or off"),
+        key("p", "pin", "Pin", "keep this trial's curves under those of others, or no longer", show=False),
         key("c", "copy", "Copy", "copy the command line that runs what is on the screen"),
         key("left_square_bracket", "point(-1)", "Previous point", "previous sweep point", show=False, display="["),
         key("right_square_bracket", "point(1)", "Next point", "next sweep point", show=False, display="]"),
@@ -117,7 +118,7 @@ class ExploreScreen(LabScreen):
         """whether one pane is shown at a time"""
         self._rest = 0
         self.replay = Replay()
-        self._pinned: tuple[int, int] | None = None
+        self._chosen: tuple[int, int] | None = None
         """sweep point and seed chosen by key; None follows the running trial"""
 
     def body(self) -> list[Widget]:
@@ -140,8 +141,8 @@ class ExploreScreen(LabScreen):
     def shown(self) -> tuple[int, int]:
         """Sweep point and seed on the screen."""
         live = self.lab.session.live
-        if self._pinned is not None:
-            return self._pinned
+        if self._chosen is not None:
+            return self._chosen
         return running_trial(live) if live else (0, self.experiment.points[0].problem.seed)
 
     @property
@@ -181,9 +182,9 @@ class ExploreScreen(LabScreen):
 
     def take_up(self) -> None:
         """Begin anew, for something was started or opened: the form's changes are measured against it."""
-        self._rest, self._pinned = 0, None
+        self._rest, self._chosen = 0, None
         self._play(on=False)
-        self.look = Look(theory=self.look.theory, log_x=self.look.log_x)
+        self.look = Look(theory=self.look.theory, log_x=self.look.log_x, pinned=self.look.pinned)
         self.form.adopt(self.lab.experiment, self.lab.session.device)
 
     def edit(self, experiment: Experiment) -> None:
@@ -197,7 +198,7 @@ class ExploreScreen(LabScreen):
         point, seed = self.shown
         count, first = len(experiment.points), experiment.points[point].problem.seed
         where = f"{experiment.label(point)} ({point + 1}/{count})" if experiment.over else "single point"
-        following = "following" if self._pinned is None else "g: follow the run"
+        following = "following" if self._chosen is None else "g: follow the run"
         at = "" if self.look.cursor is None or (trial := self.trial) is None else trial.moment(self.look)
         playing = f"{self.replay}, " if self.replay.playing else ""
         moment = at and f"{playing}{at}, escape: latest · "
@@ -366,6 +367,15 @@ class ExploreScreen(LabScreen):
     def action_theory(self) -> None:
         self._look(replace(self.look, theory=not self.look.theory))
 
+    def action_pin(self) -> None:
+        """One trial at a time, as far as it has come."""
+        if (trial := self.trial) is None or not ("gd" in trial.methods or self.look.pinned):
+            self.notify("there is no curve to pin")
+            return
+        self._look(replace(self.look, pinned=None if self.look.pinned else trial))
+        told = f"pinned {trial.key[0]}, {self.experiment.label(trial.key[1])}, seed {trial.key[2]}; p unpins it"
+        self.notify(told if self.look.pinned else "unpinned", timeout=3)
+
     def action_next_view(self) -> None:
         for pane in self._panes:
             if pane.next_view():
@@ -444,25 +454,25 @@ class ExploreScreen(LabScreen):
 
     def show_point(self, point: int) -> None:
         """Its first data set, until another trial is chosen."""
-        self._pinned = (point, self.experiment.points[point].problem.seed)
+        self._chosen = (point, self.experiment.points[point].problem.seed)
 
     def action_point(self, by: int) -> None:
         experiment = self.experiment
         point, seed = self.shown
         offset = seed - experiment.points[point].problem.seed
         point = (point + by) % len(experiment.points)
-        self._pinned = (point, experiment.points[point].problem.seed + offset)
+        self._chosen = (point, experiment.points[point].problem.seed + offset)
         self.show()
 
     def action_seed(self, by: int) -> None:
         experiment = self.experiment
         point, seed = self.shown
         first = experiment.points[point].problem.seed
-        self._pinned = (point, first + (seed - first + by) % experiment.seeds)
+        self._chosen = (point, first + (seed - first + by) % experiment.seeds)
         self.show()
 
     def action_follow(self) -> None:
-        self._pinned = None
+        self._chosen = None
         self.show()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mftui.canvas import Line, Plot, Rule
 from mftui.views.pane import Pane
-from mftui.views.trial import Look, TrialView, smooth
+from mftui.views.trial import Floats, Look, TrialView, smooth
 
 
 class Losses(Pane):
@@ -21,23 +23,39 @@ class Losses(Pane):
         if not self.has_descent(trial):
             return
         self.start_anew((trial.key, self.log_y, look.log_x))
-        self.subtitle(f"y: {'log' if self.log_y else 'linear'} · m: {'running' if look.smoothed else 'no'} medians")
+        pinned = " · ┈ pinned" if look.pinned else ""
+        medians = "running" if look.smoothed else "no"
+        self.subtitle(f"y: {'log' if self.log_y else 'linear'} · m: {medians} medians{pinned}")
         result = trial.results.get("gd")
         self.say(result.message if result else "")
         self.canvas.show(self.plot(trial, look))
 
     def plot(self, trial: TrialView, look: Look) -> Plot:
-        steps = trial.curve[:, 0]
-        training, generalization = (
-            smooth(column) if look.smoothed else column for column in (trial.curve[:, 1], trial.curve[:, 2])
-        )
+        lines = _lines(trial.curve, look)
+        if look.pinned:
+            lines = [*_lines(look.pinned.curve, look, pinned=True), *lines]
         return Plot(
-            x=self.steps_axis(steps, trial, look),
-            y=self.y_axis(training, generalization, log=self.log_y),
-            series=(
-                Line(steps, training, name="training", style="training", marked=not look.colored),
-                Line(steps, generalization, name="generalization", style="generalization", marked=not look.colored),
-            ),
+            x=self.steps_axis(trial.curve[:, 0], trial, look),
+            y=self.y_axis(*(np.asarray(line.y) for line in lines), log=self.log_y),
+            series=tuple(lines),
             rules=(Rule(at=trial.settings.gnc.eps_train, style="axis", name="ε_train"),),
             crosshair=look.cursor,
         )
+
+
+def _lines(curve: Floats, look: Look, *, pinned: bool = False) -> list[Line]:
+    lines = []
+    for number, name in enumerate(("training", "generalization")):
+        values = smooth(curve[:, 1 + number]) if look.smoothed else curve[:, 1 + number]
+        lines.append(
+            Line(
+                curve[:, 0],
+                values,
+                "dotted" if pinned else "solid",
+                marked=not pinned and not look.colored,
+                name=f"{name} pinned" if pinned else name,
+                style=name,
+                shape=number,
+            )
+        )
+    return lines

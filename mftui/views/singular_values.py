@@ -21,14 +21,22 @@ class SingularValues(Pane):
         self.say("")
         self.start_anew((trial.key, self.log_y, look.log_x))
         theory = _theory(trial, look) or " · t: theory"
-        self.subtitle(f"y: {'log' if self.log_y else 'linear'} · ╌ true{theory}")
+        pinned = " · ┈ grey: pinned" if look.pinned else ""
+        self.subtitle(f"y: {'log' if self.log_y else 'linear'} · ╌ true{theory}{pinned}")
         self.canvas.show(self.plot(trial, look))
 
     def plot(self, trial: TrialView, look: Look) -> Plot:
-        steps, values = trial.curve[:, 0], trial.curve[:, 3:]
+        steps = trial.curve[:, 0]
         floor = LEAST_SINGULAR_VALUE * max(trial.truth, default=1.0)  # less would stretch a log axis
-        shown_values = np.where(values > floor, values, np.nan) if self.log_y else values
+        shown_values, pinned_values = (
+            np.where(curve[:, 3:] > floor, curve[:, 3:], np.nan) if self.log_y else curve[:, 3:]
+            for curve in (trial.curve, look.pinned_curve)
+        )
         lines = [
+            Line(look.pinned_curve[:, 0], column, "dotted", name=f"σ{index + 1} pinned", style="axis", shape=index)
+            for index, column in enumerate(pinned_values.T)
+        ]
+        lines += [
             Line(steps, column, name=f"σ{index + 1}", style=series(index), shape=index, marked=not look.colored)
             for index, column in enumerate(shown_values.T)
         ]
@@ -41,7 +49,7 @@ class SingularValues(Pane):
         rules = tuple(Rule(at=value, style=series(index)) for index, value in enumerate(true_values))
         return Plot(
             x=self.steps_axis(steps, trial, look),
-            y=self.y_axis(shown_values, true_values, log=self.log_y),
+            y=self.y_axis(shown_values, pinned_values, true_values, log=self.log_y),
             series=tuple(lines),
             rules=rules,
             crosshair=look.cursor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,8 +106,15 @@ class Look:
     log_x: bool = False
     theory: bool = False
     smoothed: bool = False
+    pinned: TrialView | None = field(default=None, compare=False)
+    """another trial to compare with"""
     colored: bool = True
     """False: series are told apart by marks"""
+
+    @property
+    def pinned_curve(self) -> Floats:
+        """As `TrialView.curve`; without rows if nothing is pinned."""
+        return self.pinned.curve if self.pinned else _table(None, 3)
 
     def row(self, steps: Floats) -> int:
         """The log point nearest to the cursor; −1, the last, without one."""
