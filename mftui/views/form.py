@@ -138,7 +138,8 @@ class Form(Vertical, can_focus=False):
             lines.append(("the fields that are needed less often: enter or u shows and hides them", ""))
         else:
             lines += [(f"{key}: {sentence}", error) for key, sentence in problems.items() if key]
-            lines.append(("f: to the fields · enter: start with them", "dim"))
+            start = " · enter: start with them" if self.draft.changed else ""
+            lines.append((f"f: to the fields{start}", "dim"))
         return Text("\n").join(Text(text, style) for text, style in lines)
 
     def _about(self, field: Field, error: str) -> list[tuple[str, str]]:

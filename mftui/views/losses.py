@@ -24,8 +24,8 @@ class Losses(Pane):
             return
         self.start_anew((trial.key, self.log_y, look.log_x))
         pinned = " · ┈ pinned" if look.pinned else ""
-        medians = "running" if look.smoothed else "no"
-        self.subtitle(f"y: {'log' if self.log_y else 'linear'} · m: {medians} medians{pinned}")
+        smoothed = "running medians" if look.smoothed else "smooth"
+        self.subtitle(f"y: {'log' if self.log_y else 'linear'} · m: {smoothed}{pinned}")
         result = trial.results.get("gd")
         self.say(result.message if result else "")
         self.canvas.show(self.plot(trial, look))
