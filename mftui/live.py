@@ -128,10 +128,12 @@ class Guesses:
     def at(self, share: float) -> Guesses:
         """As they stood when this share of the draws so far was made; hits on a line between two rows of the course.
 
-        A fast run has one row or two in all.
+        A fast run has one row or two in all. Rows that tell of draws alone come first where `auto` tried samplers and
+        chose another: the share is of the draws since.
         """
         course = np.vstack([[0.0, 0.0, np.inf], self.course.table.reshape(-1, 3)])
-        draws = share * self.draws
+        course = course[max(0, int(np.isfinite(course[:, 2]).argmax()) - 1) :]
+        draws = course[0, 0] + share * (self.draws - course[0, 0])
         row = int(np.searchsorted(course[:, 0], draws, side="right")) - 1
         falls = np.flatnonzero(np.diff(course[:, 1]) < 0)  # another sampler took over: what had passed was dropped
         hits = course[row, 1] if row in falls else np.interp(draws, course[:, 0], course[:, 1])

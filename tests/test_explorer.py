@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from textual.binding import Binding
@@ -352,6 +353,31 @@ async def test_a_pinned_trial_stays_under_others_until_it_is_unpinned() -> None:
         assert lines() == 2
 
 
+async def test_a_run_of_the_prior_alone_is_scrubbed_and_replayed_by_its_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = parse("methods = ['prior']\n[gnc]\nprior_draws = 2_000\n", "prior-alone")
+    run = computed(RunDirectory.create(experiment, "cpu", tmp_path / "run"))
+    no_worker(monkeypatch)
+    app = Explorer(experiment, "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: app.error)
+        app.watch_run(run)
+        await until_state(pilot, app, "finished")
+        screen = explore(app)
+        await pilot.press("left")
+        assert screen._status().shown.startswith("draw 1,980, escape: latest")
+        drawing = screen.query_one(GuessesPane).canvas.drawing
+        assert isinstance(drawing, Plot)
+        assert len(drawing.series) == 1
+        assert str(screen.query_one(SingularValues).note.content) == "no gradient descent in this run"
+        await pilot.press("space")
+        assert screen.replay.playing
+        await until(pilot, lambda: screen.look.cursor is None)
+        await pilot.press("p", "i", "semicolon")
+        assert notices(app)[-1] == "there is no curve to pin"
+
+
 @pytest.mark.usefixtures("_finished")
 async def test_n_goes_through_the_views_of_the_ranks_pane_and_c_copies_the_command() -> None:
     app = Explorer(tiny(), "cpu")
@@ -517,10 +543,7 @@ def test_the_copied_command_line_runs_what_is_on_the_screen(overrides: list[str]
     assert rest[-2:] == ["--device", "cpu"]
 
 
-def test_what_no_preset_says_is_run_from_the_runs_own_spec(tmp_path: object) -> None:
-    from pathlib import Path
-
-    assert isinstance(tmp_path, Path)
+def test_what_no_preset_says_is_run_from_the_runs_own_spec(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     assert command_line(run)[2] == str(run.path / "spec.toml")
 

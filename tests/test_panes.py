@@ -168,6 +168,14 @@ def test_of_a_run_so_fast_that_it_told_of_its_draws_once_the_histogram_follows_t
     assert shares[-2].best_training_loss == math.inf
 
 
+def test_what_auto_drew_before_it_chose_a_sampler_is_no_part_of_the_time_that_is_gone_through() -> None:
+    guesses = Guesses(draws=1_100, hits=4, stage=1, generalization_loss=[0.1, 0.2, 0.3, 0.4], log_weight=[0.0] * 4)
+    guesses.course.extend(np.array([[1_000, 0, math.inf], [1_100, 4, 0.2]]))
+    then = [guesses.at(share) for share in (0.0, 0.25, 0.5, 1.0)]
+    assert [each.draws for each in then] == [1_000, 1_025, 1_050, 1_100]
+    assert [len(each.generalization_loss) for each in then] == [0, 1, 2, 4] == [each.hits for each in then]
+
+
 def test_a_run_without_gradient_descent_is_gone_through_by_its_draws() -> None:
     guesses = Guesses(draws=400, hits=4, generalization_loss=[0.1, 0.2, 0.3, 0.4], log_weight=[0.0] * 4)
     guesses.course.extend(np.array([[400, 4, 0.2]]))

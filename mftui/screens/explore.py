@@ -58,7 +58,7 @@ class ExploreScreen(LabScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         key("r", "restart", "Run", "start a new run with what is in the form; a run that goes on is stopped"),
         key("enter", "apply", "Start changed", "start what was changed in the form", show=False),
-        key("space", "pause", "Pause", "pause, or go on; of a run that is over: replay it, or stop there"),
+        key("space", "pause", "Pause", "pause, or go on; replay a run that is over"),
         key("full_stop", "step", "Step", "pause, and make one step of each method", display="."),
         key("s", "stop", "Stop", "stop the run; it can be resumed"),
         key(
@@ -90,7 +90,7 @@ class ExploreScreen(LabScreen):
         key("y", "log_y", "Log y", "the chosen pane on a log or a linear axis"),
         key("x", "log_x", "Log x", "steps on a log or a linear axis", show=False),
         key("i", "window_zoom(1)", "Zoom in", "zoom into the steps around the cursor", show=False),
-        key("o", "window_zoom(-1)", "Zoom out", "and out again", show=False),
+        key("o", "window_zoom(-1)", "Zoom out", "zoom out", show=False),
         key("comma", "window_pan(-1)", "Earlier", "pan to earlier steps", show=False, display=","),
         key("semicolon", "window_pan(1)", "Later", "pan to later steps", show=False, display=";"),
         key("0", "window_reset", "All steps", "all steps", show=False),
