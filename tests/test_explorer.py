@@ -218,7 +218,7 @@ async def test_where_one_pane_is_shown_at_a_time_the_first_tab_shows_the_second(
         await pilot.press("shift+tab", "shift+tab")
         assert screen.visible_panes == [last]
         await pilot.press("f", "tab")
-        await until(pilot, lambda: screen.pane.region.width > 0)
+        await until(pilot, lambda: screen.pane.region.width > 0, "the pane alone")
         assert screen.visible_panes == [last]
 
 
@@ -231,7 +231,7 @@ async def test_space_replays_a_finished_run_and_the_signs_set_its_speed() -> Non
         await pilot.press("space")
         assert screen.look.cursor == 0
         assert "replay ×1, step 0" in screen._status().shown
-        await until(pilot, lambda: (screen.look.cursor or 0) > 20)
+        await until(pilot, lambda: (screen.look.cursor or 0) > 20, "a later moment")
         await pilot.press("space")
         there = screen.look.cursor
         drawings = [pane.canvas.drawing for pane in screen.visible_panes]
@@ -243,11 +243,11 @@ async def test_space_replays_a_finished_run_and_the_signs_set_its_speed() -> Non
         assert str(screen.replay) == "replay ×10"
         assert screen._rest == 0
         await pilot.press("space")
-        await until(pilot, lambda: screen.look.cursor is None)
+        await until(pilot, lambda: screen.look.cursor is None, "the end of the replay")
         assert not screen.replay.playing
         await pilot.press("space", "escape")
         assert screen.look.cursor is None
-        await until(pilot, lambda: not screen.replay.playing)
+        await until(pilot, lambda: not screen.replay.playing, "a replay that has stopped")
         await pilot.press("space", "2")
         assert not screen.replay.playing
 
@@ -270,7 +270,7 @@ async def test_the_event_log_is_scrolled_by_key_and_stays_there_when_something_h
         log, scroll = screen.query_one(EventLog), screen.query_one(EventLog)._scroll
         live.log.extend((1_700_000_000.0 + line, f"line {line}") for line in range(100))
         await pilot.press("v", "v")
-        await until(pilot, lambda: log.display and 0 < scroll.max_scroll_y == scroll.scroll_y)
+        await until(pilot, lambda: log.display and 0 < scroll.max_scroll_y == scroll.scroll_y, "the log's end")
         end = scroll.max_scroll_y
         await pilot.press("up", "k", "k", "j")
         assert scroll.scroll_y == end - 2
@@ -279,13 +279,13 @@ async def test_the_event_log_is_scrolled_by_key_and_stays_there_when_something_h
         assert there < end - 2
         live.log.append((1_700_001_000.0, "news"))
         screen.show()
-        await until(pilot, lambda: scroll.max_scroll_y == end + 1)
+        await until(pilot, lambda: scroll.max_scroll_y == end + 1, "one more line")
         assert scroll.scroll_y == there
         await pilot.press(*["pagedown"] * 9)
         assert scroll.scroll_y == end + 1
         live.log.append((1_700_001_001.0, "more news"))
         screen.show()
-        await until(pilot, lambda: scroll.max_scroll_y == scroll.scroll_y == end + 2)
+        await until(pilot, lambda: scroll.max_scroll_y == scroll.scroll_y == end + 2, "one more line, and its end")
 
 
 @pytest.mark.usefixtures("_finished")
@@ -361,7 +361,7 @@ async def test_a_run_of_the_prior_alone_is_scrubbed_and_replayed_by_its_draws(
     no_worker(monkeypatch)
     app = Explorer(experiment, "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
-        await until(pilot, lambda: app.error)
+        await until(pilot, lambda: app.error, "the error")
         app.watch_run(run)
         await until_state(pilot, app, "finished")
         screen = explore(app)
@@ -373,7 +373,7 @@ async def test_a_run_of_the_prior_alone_is_scrubbed_and_replayed_by_its_draws(
         assert str(screen.query_one(SingularValues).note.content) == "no gradient descent in this run"
         await pilot.press("space")
         assert screen.replay.playing
-        await until(pilot, lambda: screen.look.cursor is None)
+        await until(pilot, lambda: screen.look.cursor is None, "the latest moment")
         await pilot.press("p", "i", "semicolon")
         assert notices(app)[-1] == "there is no curve to pin"
 
@@ -512,15 +512,15 @@ async def test_the_learning_rate_is_changed_in_flight_and_back_and_the_copied_co
     app = Explorer(parse(ENDLESS, "endless"), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
         live = await until_state(pilot, app, "running")
-        await until(pilot, lambda: "gd" in live.progress)
+        await until(pilot, lambda: "gd" in live.progress, "the first step")
         await pilot.press("f")
         explore(app).form.list.choose("gd.learning_rate")
         await pilot.press("right", "enter")
-        await until(pilot, lambda: live.rate_changed_at is not None)
+        await until(pilot, lambda: live.rate_changed_at is not None, "the other rate")
         assert live.learning_rate(0) == 0.2
         first = live.rate_changed_at
         await pilot.press("left", "enter")
-        await until(pilot, lambda: live.rate_changed_at != first)
+        await until(pilot, lambda: live.rate_changed_at != first, "the first rate again")
         assert live.learning_rate(0) == 0.1
         await pilot.press("escape", "c")
         assert app.session.live is live

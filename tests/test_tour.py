@@ -327,11 +327,11 @@ async def test_every_other_key_turns_scrolls_or_chooses_too() -> None:
         await until(pilot, lambda: scroll.scroll_y == page, "the next screenful")
 
         await pilot.press("n", "n")
-        await until(pilot, lambda: screen.live is not None and "tour-incremental" in seen(screen.lab), "its run")
-        assert "· depth 3" in seen(screen.lab)
+        await until(pilot, lambda: screen.live is not None and "tour-incremental" in text_on(screen.lab), "its run")
+        assert "· depth 3" in text_on(screen.lab)
         for key, label in (("right_square_bracket", "depth 1"), ("left_square_bracket", "depth 3"), ("g", "depth 3")):
             await pilot.press(key)
-            await until(pilot, lambda label=label: f"· {label}" in seen(screen.lab), label)
+            await until(pilot, lambda label=label: f"· {label}" in text_on(screen.lab), label)
         assert screen._point is None
         values = screen._panes[0]
         assert not values.log_y
@@ -349,7 +349,7 @@ async def test_the_tour_is_resized_at_any_moment() -> None:
             await pilot.pause()
             assert screen.size == extent
             assert [row.cell_length for row in rows_of(screen.lab)] == [extent[0]] * extent[1]
-        assert "1/7" in seen(screen.lab)
+        assert "1/7" in text_on(screen.lab)
 
 
 @pytest.mark.slow
