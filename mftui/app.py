@@ -42,6 +42,8 @@ TIDY_SECONDS, HANDS_OFF_SECONDS = 20.0, 2.0
 """between two full collections; and since the last key, or there is none"""
 KEY_SECONDS = 0.05
 """that a key has before a frame may be drawn"""
+AHEAD_SECONDS = 1.0
+"""between two screens that are made before they are asked for: each takes 0.1 s, and no key should wait for two"""
 LINK_SECONDS = 1.0
 """between two readings of frames and bytes a second"""
 
@@ -74,7 +76,7 @@ class Explorer(App[None]):
     TITLE = "mftui"
     CSS = """
     Explorer { background: $background; }
-    Explorer:light FooterKey .footer-key--key { color: $primary; } /* Textual's own is too light for its ground */
+    Explorer:light Keys .keys--key { color: $primary; } /* Textual's own is too light for its ground */
     ModalScreen, SystemModalScreen, CommandPalette { background: transparent; } /* dimmed, all cells would be sent */
     /* of 16 colours, a third of the letters' comes out as the light grey that nobody sees on white */
     Explorer.-few-colors Pane:blur, Explorer.-few-colors Form, Explorer.-few-colors PresetPage,
@@ -105,6 +107,7 @@ class Explorer(App[None]):
         self, experiment: Experiment, device: str, *, low_bandwidth: bool = False, max_rate: int | None = None
     ) -> None:
         super().__init__(driver_class=CountingDriver)
+        self.animation_level = "none"
         if few_colors():
             dark = self.current_theme.dark
             for theme in (SIXTEEN_DARK, SIXTEEN_LIGHT):
@@ -149,6 +152,20 @@ class Explorer(App[None]):
         gc.set_threshold(*GARBAGE)
         gc.enable()
         self.set_interval(TIDY_SECONDS, self._tidy)
+        self._ahead = self.set_interval(AHEAD_SECONDS, self._make_ahead)
+
+    def _make_ahead(self) -> None:
+        """Make the next screen that nobody has gone to yet, while no hand is on the keys and the run is at work."""
+        live = self.session.live
+        if time.monotonic() - self._pressed < HANDS_OFF_SECONDS or (live is None or live.state == "starting"):
+            return
+        if missing := [mode for mode in SCREENS if mode not in self._screen_stacks]:
+            self._init_mode(missing[0])
+            return
+        for mode in SCREENS:  # the CSS that came with each is read; the screens are styled when they are gone to
+            self.get_screen_stack(mode)[0]._css_update_count = self._css_update_count
+        self._ahead.stop()
+        gc.freeze()
 
     def _tidy(self) -> None:
         if time.monotonic() - self._pressed > HANDS_OFF_SECONDS:

@@ -23,7 +23,7 @@ from mftui.app import Explorer
 from mftui.canvas import Plot
 from mftui.command import command_line
 from mftui.live import LiveRun
-from mftui.screens.base import LabScreen
+from mftui.screens.base import SCREENS, Keys, LabScreen
 from mftui.screens.explore import LAYOUTS, ExploreScreen, new_learning_rate
 from mftui.screens.tour import TourScreen
 from mftui.session import Session
@@ -407,6 +407,45 @@ async def test_explore_is_resized_at_any_moment() -> None:
             assert screen.visible_panes
             assert [row.cell_length for row in rows_of(app)] == [extent[0]] * extent[1]
         assert len(screen.visible_panes) == len(LAYOUTS[screen._layout])
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_a_key_is_pressed_by_a_click_on_its_name_in_the_footer() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        keys = app.screen.query_one(Keys)
+        await until(pilot, lambda: keys.shown)
+        before = [each.cells for each in keys.shown[: [each.action for each in keys.shown].index("help")]]
+        await pilot.click(Keys, offset=(sum(before) + 2, 0))
+        assert isinstance(app.screen, HelpScreen)
+
+
+@pytest.mark.usefixtures("_finished")
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_footer_has_room_for_the_keys_that_tell_of_the_rest(size: tuple[int, int]) -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=size) as pilot:
+        await until_state(pilot, app, "finished")
+        keys = app.screen.query_one(Keys)
+        await until(pilot, lambda: keys.shown)
+        line = keys.render_line(0)
+        assert line.cell_length == size[0]
+        assert line.text.rstrip().endswith("? Help q Quit")
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_the_other_screens_are_made_before_anybody_goes_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mftui.app.AHEAD_SECONDS", 0.01)
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        await until(pilot, lambda: set(app._screen_stacks) >= set(SCREENS))
+        assert isinstance(app.screen, ExploreScreen)
+        for number, mode in enumerate(SCREENS, 1):
+            await pilot.press(str(number))
+            assert app.current_mode == mode
+            assert app.screen is app.get_screen_stack(mode)[0]
 
 
 @pytest.mark.usefixtures("_finished")

@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer
-from textual.widgets._footer import FooterKey
 
 from engine.descent.descent import Descent
 from engine.events import Rows
@@ -27,6 +25,7 @@ from engine.spec.settings import METHODS, PointSettings, bad_combinations, field
 from mftui.app import Explorer
 from mftui.draft import DEVICE, OVER, SEEDS, Draft, to_value
 from mftui.live import LiveRun
+from mftui.screens.base import Keys
 from mftui.screens.explore import ExploreScreen
 from mftui.session import Session
 from mftui.views.fields.editing import NUMERIC, Edit
@@ -359,7 +358,7 @@ class Bench(App[None]):
 
     def compose(self) -> ComposeResult:
         yield self.form
-        yield Footer()
+        yield Keys()
 
     def action_note(self, key: str) -> None:
         self.reached.append(key)
@@ -610,7 +609,7 @@ async def test_the_footer_shows_the_keys_of_the_form_and_of_the_screen(size: tup
         app.form.focus_first()
 
         def names() -> list[str]:
-            return [each.description for each in app.query(FooterKey)]
+            return [each.description for each in app.query_one(Keys).shown]
 
         await until(pilot, lambda: names()[:4] == ["Start", "Value", "Field", "More"], "the keys")
         assert {"Quit", "Help", "Run"} <= set(names())
@@ -666,12 +665,16 @@ async def test_f_goes_into_the_form_and_escape_leaves_it_with_its_keys_in_the_fo
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.error, "the error")
         form = _screen(app).form
+
+        def names() -> list[str]:
+            return [each.description for each in app.screen.query_one(Keys).shown]
+
         assert form.display == (size[0] == 160)
         assert app.focused is None
         await pilot.press("f")
         assert app.focused is form.list
-        await until(pilot, lambda: "More" in [str(each.description) for each in app.screen.query(FooterKey)], "More")
-        assert {"Run", "Pause"} <= {str(each.description) for each in app.screen.query(FooterKey)}
+        await until(pilot, lambda: "More" in names(), "More")
+        assert {"Run", "Pause"} <= set(names())
         await pilot.press("down", "down", "right", "escape")
         assert app.focused is None
         assert form.draft.texts["model.depth"] == "3"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Footer, Static
-from textual.widgets._footer import FooterKey
+from textual.widgets import Static
 
 from engine.spec.experiment import Experiment
 from mftui.views.status import Status
@@ -49,26 +50,93 @@ class ScreenBar(Static):
                 return
 
 
-class Keys(Footer):
-    """The keys of a screen; where there is no room for all, the last give way to those that tell of the rest."""
+class Shown(NamedTuple):
+    """A key as the footer shows it."""
+
+    key: str
+    display: str
+    description: str
+    action: str
+    meaning: str
+
+    @property
+    def cells(self) -> int:
+        """With the space after it."""
+        return cell_len(self.display) + cell_len(self.description) + 2
+
+
+class Keys(Widget):
+    """The keys of a screen; where there is no room for all, the last give way to those that tell of the rest.
+
+    One line of its own and no widget a key, as Textual's footer has: that one takes 20 ms to be made anew, twice for
+    each change of screen.
+    """
 
     LASTING = ("help", "quit")
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"keys--key", "keys--description"}
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    Keys { dock: bottom; height: 1; color: $footer-foreground; background: $footer-background; }
+    Keys .keys--key { color: $footer-key-foreground; background: $footer-key-background; text-style: bold; }
+    Keys .keys--description { color: $footer-description-foreground; background: $footer-description-background; }
+    """
 
-    def compose(self) -> ComposeResult:
-        keys = [each for each in super().compose() if isinstance(each, FooterKey)]
-        wanted = [each for each in keys if each.action in self.LASTING]
-        room = self.app.size.width - sum(map(_cells, wanted))
-        for each in keys:
-            if each in wanted or (room := room - _cells(each)) >= 0:
-                yield each
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[Shown] = []
 
-    async def on_resize(self) -> None:
-        await self.recompose()
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._look_again)
 
+    def on_resize(self) -> None:
+        self._read()
 
-def _cells(shown: FooterKey) -> int:
-    """With the space after it."""
-    return cell_len(shown.key_display) + len(shown.description) + 2
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        of_key = base + self.get_component_rich_style("keys--key", partial=True)
+        of_description = base + self.get_component_rich_style("keys--description", partial=True)
+        segments = []
+        for each in self.shown:
+            segments += [Segment(each.display, of_key), Segment(f" {each.description}", of_description)]
+            segments.append(Segment(" ", base))
+        return Strip(segments).adjust_cell_length(self.size.width, base)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        if (pointed := self._at(event.x)) is not None:
+            self.app.simulate_key(pointed.key)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        pointed = self._at(event.x)
+        meaning = pointed.meaning or None if pointed else None
+        if meaning != self.tooltip:
+            self.tooltip = meaning
+
+    def _look_again(self, _: Screen[Any]) -> None:
+        self.call_after_refresh(self._read)  # once the focus is where it is to be
+
+    def _read(self) -> None:
+        """Of each action that is to be shown the first of its keys."""
+        if not self.is_attached:
+            return
+        found: dict[str, Shown] = {}
+        for _, binding, _, tooltip in self.screen.active_bindings.values():
+            if binding.show and binding.action not in found:
+                display = self.app.get_key_display(binding)
+                found[binding.action] = Shown(binding.key, display, binding.description, binding.action, tooltip)
+        wanted = [each for each in found.values() if each.action in self.LASTING]
+        room = self.app.size.width - sum(each.cells for each in wanted)
+        shown = [each for each in found.values() if each in wanted or (room := room - each.cells) >= 0]
+        if shown != self.shown:
+            self.shown = shown
+            self.refresh()
+
+    def _at(self, column: int) -> Shown | None:
+        """The key at a column, if there is one."""
+        for each in self.shown:
+            column -= each.cells
+            if column < 0:
+                return each
+        return None
 
 
 class LabScreen(Screen[None]):
@@ -77,6 +145,8 @@ class LabScreen(Screen[None]):
     AUTO_FOCUS = ""  # letters are keys at once
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 (Textual declares it so)
     mode = ""
+    _styled: object = None
+    """the theme and the classes that it was styled by"""
 
     @property
     def lab(self) -> Explorer:
@@ -106,7 +176,7 @@ class LabScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield ScreenBar(self.mode)
         yield from self.body()
-        yield Keys(compact=True, show_command_palette=False)
+        yield Keys()
 
     @property
     def help_bindings(self) -> list[BindingType]:
@@ -119,5 +189,8 @@ class LabScreen(Screen[None]):
     def show(self) -> None:
         """Bring the screen up to date; called for each frame with news while it is the one shown, and on resuming."""
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        look = self.app.theme, self.app.classes
+        event.refresh_styles = event.refresh_styles and look != self._styled  # 20 ms of a key's 50
+        self._styled = look
         self.call_after_refresh(self.show)  # first what it showed before: a dialog is gone at once

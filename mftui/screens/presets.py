@@ -85,7 +85,6 @@ class PresetsScreen(ListScreen):
         return [self._summary, Horizontal(self.roster, self.page, id="both"), self.prompt]
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         self.refresh_presets()
 
     # --- what is shown -----------------------------------------------------------------------------------------------

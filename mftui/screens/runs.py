@@ -140,7 +140,6 @@ class RunsScreen(ListScreen):
         self._timer = self.set_interval(REFRESH_SECONDS, self._refresh_soon, pause=True)
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         self.refresh_runs()
         if self._timer is not None:
             self._timer.resume()

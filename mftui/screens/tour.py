@@ -285,7 +285,6 @@ class TourScreen(LabScreen):
     def on_screen_resume(self) -> None:
         if self._panes:
             self._start_unless_there()
-        super().on_screen_resume()
 
     def _start_unless_there(self) -> None:
         if self.live is None:
