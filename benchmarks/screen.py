@@ -69,6 +69,7 @@ SLOWER, REST = b"-", "s of rest between two steps"
 ESCAPES = re.compile(
     r"\x1b\[(\d*);?(\d*)H"  # to a line and column
     r"|(\x1b\[2J)"  # clear
+    r"|(\x1b\[6n)"  # where is the cursor?
     r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P_^X](?:[^\x1b\x07]*)(?:\x07|\x1b\\)|\x1b[^\[\]P_^X]"  # others
     r"|([^\x1b]+)"  # text
 )
@@ -89,6 +90,12 @@ KEYS = (
     Key("help", b"?", b"?", "pause, or go on"),
     Key("zoom", b"z", b"z", "1/4, tab"),
     Key("log axis", b"y", b"y", "log · ╌ true"),
+    Key("layout", b"v", b"vvv", "alignment of singular vectors"),  # four layouts: the first of three is timed
+    Key("palette", b"\x10", b"\x1b[27u", "Search for commands"),
+    Key("screen Sweep", b"2", b"1", "median, quartiles"),
+    Key("screen Runs", b"3", b"1", "started ↓"),
+    Key("screen Presets", b"4", b"1", "what it shows"),
+    Key("screen Tour", b"5", b"1", "The question"),
     Key("back in time", b"\x1b[D", b"\x1b[F", "escape: latest"),
 )
 
@@ -152,7 +159,7 @@ class Terminal:
         end = 0
         while found := ESCAPES.match(text, end):
             end = found.end()
-            line, column, clear, plain = found.groups()
+            line, column, clear, asked, plain = found.groups()
             if plain:
                 y, x = self._at
                 if y < ROWS:
@@ -160,6 +167,8 @@ class Terminal:
                 self._at = y, x + len(plain)
             elif clear:
                 self._lines = [[" "] * COLUMNS for _ in range(ROWS)]
+            elif asked:
+                os.write(self._master, b"\x1b[%d;%dR" % (self._at[0] + 1, self._at[1] + 1))
             elif line is not None:
                 self._at = int(line or 1) - 1, int(column or 1) - 1
         self._rest = text[end:]

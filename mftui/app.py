@@ -129,6 +129,8 @@ class Explorer(App[None]):
         """when the last key was"""
         self._put_off = False
         """whether the frame before was left out for a key"""
+        self._owing = False
+        """whether the terminal has not been sent all that is to be seen"""
 
     def on_mount(self) -> None:
         frames = LOW_BANDWIDTH_FRAMES if self._low_bandwidth else FRAMES_A_SECOND
@@ -238,6 +240,7 @@ class Explorer(App[None]):
             self._put_off = True  # once: while a key is held down, all goes on
             return
         self._put_off = False
+        self.catch_up()
         self._stale = self.session.poll() or self._stale
         if self._stale and self.governor.has_room():
             self._show()
@@ -251,13 +254,35 @@ class Explorer(App[None]):
 
     def _read_link(self) -> None:
         rate = self.governor.measured()
-        self.link = f"{self._frames / LINK_SECONDS:.0f} fps {rate / 1000:.1f} KB/s"
+        low = "low bandwidth · " if self._low_bandwidth or self.governor.slow else ""
+        self.link = f"{low}{self._frames / LINK_SECONDS:.0f} fps {rate / 1000:.1f} KB/s"
         self._frames = 0
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """On a slow link, in pieces, and only what is last to be seen."""
         if isinstance(renderable, (ChopsUpdate, LayoutUpdate)):
-            renderable = self.sent.changes(renderable, self.size)
+            if not self.governor.has_arrived():
+                self._owing = True
+                return
+            renderable = self.sent.changes(renderable, self.size, self.governor.piece, self._lines_of_dialog)
         super()._display(screen, renderable)
+        self._owing = self._owing or not self.sent.complete
+        self.governor.ask()
+
+    def catch_up(self) -> None:
+        """Draw what the terminal has not been sent for want of room."""
+        if self._owing and self._running and not self._batch_count and self.governor.has_arrived():
+            self._owing = False
+            update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)
+            self._display(self.screen, update)
+
+    @property
+    def _lines_of_dialog(self) -> range:
+        """What the user has just asked for goes first."""
+        if not self.screen.is_modal or not self.screen.children:
+            return range(0)
+        region = self.screen.children[0].region
+        return range(region.y, region.bottom)
 
     # --- actions -----------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ Here each update is compared with what was sent before, and only cells that diff
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
+from math import inf
+from unicodedata import category
 
 from rich.cells import get_character_cell_size
 from rich.console import Console
@@ -20,6 +22,7 @@ from textual.strip import Strip
 
 Cell = tuple[str, Style | None]
 """its character, empty in the right half of a wide one"""
+Update = ChopsUpdate | LayoutUpdate
 NEAR = 6
 """cells: so many that did not change are sent along, since moving the cursor costs as much"""
 
@@ -28,6 +31,8 @@ class Frame:
     """What was sent so far."""
 
     def __init__(self) -> None:
+        self.complete = True
+        """whether all of the last update was sent"""
         self._size = Size()
         self._lines: list[list[Cell | None]] = []
 
@@ -35,34 +40,44 @@ class Frame:
         """The terminal may show anything now."""
         self._lines = [[None] * self._size.width for _ in range(self._size.height)]
 
-    def changes(self, update: ChopsUpdate | LayoutUpdate, size: Size) -> CompositorUpdate:
-        """The same update for a terminal of `size`, without the cells that are there already."""
-        return _Changes(self, update, size)
+    def changes(
+        self, update: Update, size: Size, most: float = inf, first: Container[int] = ()
+    ) -> CompositorUpdate:
+        """The same update for a terminal of `size`, without the cells that are there already.
 
-    def take(self, update: ChopsUpdate | LayoutUpdate, size: Size) -> Iterator[tuple[int, int, list[Cell]]]:
-        """Line, column and cells of each span that is new; from now on they count as sent."""
+        After `most` characters it ends, incomplete; the lines `first` go before all others.
+        """
+        return _Changes(self, update, size, most, first)
+
+    def take(self, update: Update, size: Size, first: Container[int] = ()) -> Iterator[tuple[int, int, list[Cell]]]:
+        """Line, column and cells of each span that is new; each counts as sent once it is given out."""
         if size != self._size:
             self._size = size
             self.forget()
-        for y, x, strips in _pieces(update):
+        pieces = _pieces(update)
+        for y, x, strips in sorted(pieces, key=lambda piece: piece[0] not in first) if first else pieces:
             if 0 <= y < size.height:
                 new = cells(strips)[: max(0, size.width - x)]
                 old = self._lines[y]
-                for first, end in _differing(old[x : x + len(new)], new):
-                    yield y, x + first, new[first:end]
-                old[x : x + len(new)] = new
+                for begin, end in _differing(old[x : x + len(new)], new):
+                    old[x + begin : x + end] = new[begin:end]
+                    yield y, x + begin, new[begin:end]
 
 
 class _Changes(CompositorUpdate):
     """Compared when it is written: an update that Textual drops was never sent."""
 
-    def __init__(self, frame: Frame, update: ChopsUpdate | LayoutUpdate, size: Size) -> None:
-        self._frame, self._update, self._size = frame, update, size
+    def __init__(self, frame: Frame, update: Update, size: Size, most: float, first: Container[int]) -> None:
+        self._frame, self._update, self._size, self._most, self._first = frame, update, size, most, first
 
     def render_segments(self, console: Console) -> str:
-        parts = []
-        for y, x, span in self._frame.take(self._update, self._size):
+        parts: list[str] = []
+        count = 0
+        for y, x, span in self._frame.take(self._update, self._size, self._first):
             parts += [Control.move_to(x, y).segment.text, Strip(_segments(span), len(span)).render(console)]
+            if (count := count + len(parts[-1])) > self._most:
+                break
+        self._frame.complete = count <= self._most
         return "".join(parts)
 
 
@@ -76,7 +91,7 @@ def _segments(span: Iterable[Cell]) -> list[Segment]:
     return [Segment("".join(characters), style) for characters, style in found]
 
 
-def _pieces(update: ChopsUpdate | LayoutUpdate) -> Iterator[tuple[int, int, Iterable[Strip]]]:
+def _pieces(update: Update) -> Iterator[tuple[int, int, Iterable[Strip]]]:
     """Line, column, and what is to be there from that column on."""
     if isinstance(update, LayoutUpdate):
         for y, strips in enumerate(update.strips, update.region.y):
@@ -99,7 +114,7 @@ def cells(strips: Iterable[Strip]) -> list[Cell]:
                     found.append((" ", blank))
                 elif width := get_character_cell_size(character):
                     found += [(character, seen), ("", seen)][:width]
-                elif found:  # an accent
+                elif found and category(character) in ("Mn", "Me"):  # an accent; nothing that steers a terminal
                     found[-1] = (found[-1][0] + character, found[-1][1])
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
-from textual._compositor import LayoutUpdate
+from textual._compositor import CompositorUpdate, LayoutUpdate
+from textual.app import App
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
@@ -22,7 +24,7 @@ from mftui import encoding
 from mftui.frame import Frame, cells
 from mftui.views import roles
 from mftui.views.status import StatusBar
-from tests.lab import explorer, no_worker
+from tests.lab import explorer, no_worker, until
 
 CONSOLE = Console(force_terminal=True, color_system="truecolor", width=80, legacy_windows=False)
 STYLES = (Style(color="red"), Style(bgcolor="blue"), Style(color="red", bgcolor="blue", underline=True), Style())
@@ -63,9 +65,9 @@ def picture(lines: list[list[tuple[str, int]]], width: int) -> list[Strip]:
     return [strip.adjust_cell_length(width) for strip in strips]
 
 
-def sent(frame: Frame, strips: list[Strip], width: int) -> str:
+def sent(frame: Frame, strips: list[Strip], width: int, most: float = inf) -> str:
     update = LayoutUpdate([[strip] for strip in strips], Region(0, 0, width, len(strips)))
-    return frame.changes(update, Size(width, len(strips))).render_segments(CONSOLE)
+    return frame.changes(update, Size(width, len(strips)), most).render_segments(CONSOLE)
 
 
 TEXT = st.text(alphabet="ab ─⣿漢e\u0301", max_size=6)
@@ -115,6 +117,45 @@ def test_an_update_that_is_never_written_counts_as_not_sent() -> None:
     strips = picture([[("abc", 0)]], 10)
     frame.changes(LayoutUpdate([[strips[0]]], Region(0, 0, 10, 1)), Size(10, 1))
     assert "abc" in sent(frame, strips, 10)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(PICTURE, min_size=2, max_size=4), st.integers(0, 12))
+def test_sent_in_pieces_between_which_the_picture_changes_the_terminal_comes_to_show_the_last(
+    pictures: list[list[list[tuple[str, int]]]], most: int
+) -> None:
+    width, frame, screen = 20, Frame(), Screen(20, 3)
+    for lines in pictures:
+        screen.write(sent(frame, picture(lines, width), width, most))
+    for _ in range(3 * width + 1):
+        if frame.complete:
+            break
+        screen.write(sent(frame, picture(pictures[-1], width), width, most))
+    assert frame.complete
+    strips = picture(pictures[-1], width)
+    assert sent(frame, strips, width) == ""
+    whole = Screen(width, 3)
+    whole.write(sent(Frame(), strips, width))
+    assert screen.text == whole.text
+
+
+def test_the_lines_that_matter_most_go_first() -> None:
+    strips = picture([[("above", 0)], [("dialog", 0)], [("below", 0)]], 20)
+    update = LayoutUpdate([[strip] for strip in strips], Region(0, 0, 20, 3))
+    text = Frame().changes(update, Size(20, 3), 5, first={1}).render_segments(CONSOLE)
+    assert "dialog" in text
+    assert "above" not in text
+
+
+@pytest.mark.parametrize("text", ["a\x1b[31mred\x07", "a\x00b", "\x9b31m", "x\u202ey", "a\u200db"])
+def test_nothing_in_a_text_steers_the_terminal(text: str) -> None:
+    shown = "".join(character for character, _ in cells([Strip([Segment(text)])]))
+    assert shown.isprintable()
+    assert shown == "".join(each for each in text if each.isprintable())
+
+
+def test_an_accent_stays_on_its_letter() -> None:
+    assert [character for character, _ in cells([Strip([Segment("e\u0301x")])])] == ["e\u0301", "x"]
 
 
 def _luminance(color: Color | None) -> float:
@@ -172,3 +213,37 @@ def test_a_terminal_without_unicode_is_written_to_at_once_where_python_is_told_s
     written = encoding.legible(stream)
     written.write("ε ≤ 1")
     assert terminal.getvalue() == b"e < 1"
+
+
+async def test_while_the_link_is_full_nothing_is_drawn_and_then_only_what_is_last_to_be_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    no_worker(monkeypatch)
+    seen = Screen(80, 24)
+
+    def display(app: App[None], _: object, update: CompositorUpdate | None) -> None:
+        if update is None:
+            return
+        text = update.render_segments(CONSOLE)
+        written.append(text)
+        seen.write(text)
+
+    written: list[str] = []
+    monkeypatch.setattr(App, "_display", display)
+    app = explorer()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.action_redraw()
+        await pilot.pause()
+        full = True
+        monkeypatch.setattr(app.governor, "has_arrived", lambda: not full)
+        written.clear()
+        await pilot.press("v", "v", "question_mark")
+        await pilot.pause(0.2)
+        assert written == []
+        full = False
+        await until(pilot, lambda: any("escape closes" in line for line in seen.text), "the help")
+        await pilot.press("escape")
+        await until(pilot, lambda: not any("escape closes" in line for line in seen.text), "its end")
+        expected = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
+        assert seen.text[3:-1] == expected[3:-1]  # without the time

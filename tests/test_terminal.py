@@ -114,6 +114,7 @@ def test_a_run_is_started_watched_paused_scrubbed_left_attached_and_stopped(term
     terminal.shows(r"● running")
     terminal.press("D")
     terminal.shows(r"go on with: mftui attach quick-start")
+    assert not re.search(r"\d+;\d+R", terminal.screen), "what tmux answers goes to the shell"
     assert only_run().state == "running"
     terminal.run(f"clear; {MFTUI} attach")
     terminal.shows(r"(?s)GD.*%|━")
