@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
 import tempfile
 import time
@@ -37,12 +36,6 @@ def finished(app: Explorer) -> bool:
     return app.session.live is not None and app.session.live.state == "finished"
 
 
-def self_contained(svg: str) -> str:
-    """Without the fonts that Textual's pictures load from elsewhere: the reader's own monospaced font serves."""
-    svg = re.sub(r"@font-face\s*{[^}]*}", "", svg)
-    return svg.replace("Fira Code", "DejaVu Sans Mono, Menlo, Consolas")
-
-
 async def _until(pilot: Pilot[None], app: Explorer, condition: Callable[[Explorer], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition(app) and time.monotonic() < deadline:
@@ -51,7 +44,7 @@ async def _until(pilot: Pilot[None], app: Explorer, condition: Callable[[Explore
 
 def _write(app: Explorer, name: str) -> None:
     path = FOLDER / f"{name}.svg"
-    path.write_text(self_contained(app.export_screenshot()), encoding="utf-8")
+    path.write_text(app.export_screenshot(), encoding="utf-8")
     sys.stderr.write(f"wrote {path}\n")
 
 

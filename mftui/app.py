@@ -6,21 +6,27 @@ import gc
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.events import Event, Key
+from textual.command import CommandPalette
+from textual.dom import DOMNode
+from textual.events import Event, Key, Resize
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from engine.runs.catalog import RunError
 from engine.runs.control import ControlError, Kind
 from engine.runs.directory import RunDirectory
 from engine.spec.experiment import Experiment
+from mftui import palette
 from mftui.encoding import knows_unicode
 from mftui.frame import Frame
-from mftui.keymap import KeymapError, load_keymap
+from mftui.keymap import KeymapError, bound, complaints, keymap_file, load_keymap
 from mftui.plain import printable
 from mftui.screens.base import SCREENS, LabScreen, key
 from mftui.screens.explore import ExploreScreen
@@ -44,32 +50,18 @@ KEY_SECONDS = 0.05
 """that a key has before a frame may be drawn"""
 AHEAD_SECONDS = 1.0
 """between two screens that are made before they are asked for: each takes 0.1 s, and no key should wait for two"""
+COMPLAINT_SECONDS = 20.0
 LINK_SECONDS = 1.0
 """between two readings of frames and bytes a second"""
 
 
-def _sweep_screen() -> Screen[Any]:
-    from mftui.screens.sweep import SweepScreen
-
-    return SweepScreen()
-
-
-def _runs_screen() -> Screen[Any]:
-    from mftui.screens.runs import RunsScreen  # here, as the others: the first picture does without
-
-    return RunsScreen()
+def _kind_of_screen(mode: str) -> type[LabScreen]:
+    """Imported only here: the first picture does without the others."""
+    return cast("type[LabScreen]", getattr(import_module(f"mftui.screens.{mode}"), f"{mode.title()}Screen"))
 
 
-def _presets_screen() -> Screen[Any]:
-    from mftui.screens.presets import PresetsScreen
-
-    return PresetsScreen()
-
-
-def _tour_screen() -> Screen[Any]:
-    from mftui.screens.tour import TourScreen
-
-    return TourScreen()
+def _screen(mode: str) -> Callable[[], Screen[Any]]:
+    return lambda: _kind_of_screen(mode)()
 
 
 class Explorer(App[None]):
@@ -84,13 +76,7 @@ class Explorer(App[None]):
     Explorer.-few-colors Form:focus-within { border: round $primary; }
     Explorer.-few-colors Form #note { border-top: solid $scrollbar; }
     """
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        "explore": ExploreScreen,
-        "sweep": _sweep_screen,
-        "runs": _runs_screen,
-        "presets": _presets_screen,
-        "tour": _tour_screen,
-    }
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: _screen(mode) for mode in SCREENS}
     DEFAULT_MODE = "explore"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -99,6 +85,7 @@ class Explorer(App[None]):
         ),
         key("question_mark", "help", "Help", "the keys of this screen", display="?"),
         key("ctrl+p", "command_palette", "Palette", "every action by name", show=False, display="ctrl+p"),
+        key("ctrl+s", "save_screen", "Save screen", "write what is on the screen as SVG and as text", show=False),
         key("ctrl+l", "redraw", "Redraw", "send the whole screen again", show=False),
         key("q", "quit", "Quit", "stop the run and leave; how to go on is printed"),
     ]
@@ -118,6 +105,7 @@ class Explorer(App[None]):
         self.session = Session(device)
         self.sent = Frame()
         self.governor = Governor(rate_for(ssh_link(), low_bandwidth=low_bandwidth, max_rate=max_rate))
+        self.governor.arrived = self.catch_up
         self.error = ""
         """why the last start failed"""
         self.link = ""
@@ -136,13 +124,26 @@ class Explorer(App[None]):
         frames = LOW_BANDWIDTH_FRAMES if self._low_bandwidth else FRAMES_A_SECOND
         self.set_interval(1 / frames, self._frame)
         self.set_interval(LINK_SECONDS, self._read_link)
-        try:
-            self.set_keymap(load_keymap())
-        except KeymapError as error:
-            self.notify(str(error), severity="error")
+        self._take_keymap()
         self.theme_changed_signal.subscribe(self, lambda _: self._show())
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.call_after_refresh(self.begin, self.experiment)  # the first picture does not wait for it
+
+    def _take_keymap(self) -> None:
+        try:
+            self.set_keymap(keymap := load_keymap())
+        except KeymapError as error:
+            self.notify(str(error), severity="error")
+            return
+        if keymap:
+            screens = {name: self._keys_on(_kind_of_screen(mode)) for mode, name in SCREENS.items()}
+            for complaint in complaints(keymap, screens):
+                self.notify(complaint, title=str(keymap_file()), severity="warning", timeout=COMPLAINT_SECONDS)
+
+    def _keys_on(self, *owners: type[DOMNode]) -> list[list[Binding]]:
+        """Of a screen and what it has, then the app's."""
+        mine = [each for owner in owners for each in owner.BINDINGS if isinstance(each, Binding)]
+        return [mine, [each for each in self.BINDINGS if isinstance(each, Binding)]]
 
     def on_ready(self) -> None:
         sys.setswitchinterval(0.001)  # 5 ms, Python's default, is what a key waits for while numbers are read
@@ -291,9 +292,55 @@ class Explorer(App[None]):
         display = super().get_key_display(binding)
         return display if knows_unicode() else display.replace("⏎", "enter")
 
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Always as text: names and paths are data."""
+        message, title = ("\n".join(map(printable, each.split("\n"))) for each in (message, title))
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
     def action_help(self) -> None:
         if isinstance(self.screen, LabScreen):
-            self.push_screen(HelpScreen([*self.screen.help_bindings, *self.BINDINGS]))
+            groups = bound(self._keys_on(*map(type, self.screen.key_owners)), self._keymap)
+            self.push_screen(HelpScreen([each for group in groups for each in group]))
+
+    def action_command_palette(self) -> None:
+        if self.size.width >= palette.LEAST_WIDTH:
+            super().action_command_palette()
+
+    def on_resize(self, event: Resize) -> None:
+        if event.size.width < palette.LEAST_WIDTH and isinstance(self.screen, CommandPalette):
+            self.pop_screen()
+
+    async def action_save_screen(self) -> None:
+        """Into the current directory, or where that can't be written the run's folder."""
+        from mftui.export.picture import screen_files
+        from mftui.export.writing import write_into
+
+        if (screen := self.lab_screen) is None:
+            return
+        files = screen_files(screen.mode, self.export_screenshot(), screen._compositor.render_strips(), time.time())
+        run = self.session.live.run.path if self.session.live else Path.cwd()
+        try:
+            written = write_into(Path.cwd(), files)
+        except OSError:
+            try:
+                written = write_into(run, files)
+            except OSError as error:
+                self.notify(f"{run}: can't be written: {error.strerror or error}", severity="error")
+                return
+        self.notify("\n".join(map(str, written)), title="written")
+
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = True) -> str:
+        from mftui.export.picture import self_contained
+
+        return self_contained(super().export_screenshot(title=title, simplify=simplify))
 
     def action_redraw(self) -> None:
         """For a terminal that shows something else than was sent to it."""
@@ -316,9 +363,6 @@ class Explorer(App[None]):
         return f"{where}\ngo on with: mftui {command} {live.run.location}"
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
-        for owner, bindings in ((screen, type(screen).BINDINGS), (self, self.BINDINGS)):
-            for each in bindings:
-                if isinstance(each, Binding) and each.tooltip:
-                    call = lambda action=each.action, place=owner: place.run_action(action)  # noqa: E731
-                    yield SystemCommand(each.description, each.tooltip, call)
+        owners = screen.key_owners if isinstance(screen, LabScreen) else []
+        yield from palette.commands([*owners, self], self.get_key_display)
+        yield SystemCommand("Theme", "other colours", self.action_change_theme)

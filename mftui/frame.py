@@ -40,9 +40,7 @@ class Frame:
         """The terminal may show anything now."""
         self._lines = [[None] * self._size.width for _ in range(self._size.height)]
 
-    def changes(
-        self, update: Update, size: Size, most: float = inf, first: Container[int] = ()
-    ) -> CompositorUpdate:
+    def changes(self, update: Update, size: Size, most: float = inf, first: Container[int] = ()) -> CompositorUpdate:
         """The same update for a terminal of `size`, without the cells that are there already.
 
         After `most` characters it ends, incomplete; the lines `first` go before all others.

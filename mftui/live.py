@@ -271,6 +271,8 @@ class LiveRun:
     def _why_it_died(self) -> str:
         """Why a worker is gone that said nothing in its events."""
         status = self.process.returncode if self.process is not None else None
+        if not self.run.path.exists():
+            return f"the run's folder {self.run.path} is gone"
         if status == EXIT_STORE_FULL:
             return f"nothing more could be stored in {self.run.path}: the disk is full, or a quota is"
         if status is not None and status < 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.runs import catalog
 from engine.runs.catalog import RunError
-from engine.runs.control import Kind
+from engine.runs.control import ControlError, Kind
 from engine.runs.directory import RunDirectory
 from engine.runs.launch import Spare
 from engine.spec.experiment import Experiment
@@ -76,8 +76,12 @@ class Session:
     async def ask(self, kind: Kind, value: float | None = None) -> None:
         """Raises `ControlError` if the worker refuses, OSError if it can't be reached."""
         if self.live is not None and not self.live.over:
-            self.stopping = kind == "stop"
-            await asyncio.to_thread(self.live.ask, kind, value)
+            before, self.stopping = self.stopping, self.stopping or kind == "stop"
+            try:
+                await asyncio.to_thread(self.live.ask, kind, value)
+            except (ControlError, OSError):
+                self.stopping = before
+                raise
 
     def poll(self) -> bool:
         """Read what is new; True if anything was."""

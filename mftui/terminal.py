@@ -48,10 +48,10 @@ ASK = "\x1b[6n"
 class Governor:
     """A token bucket over the bytes written, and what the terminal has taken of them.
 
-    Between us and the terminal there are buffers of hundreds of kilobytes: the kernel's, ssh's, TCP's. So after a
-    picture we ask the terminal where its cursor is, and what was written before the question has arrived when the answer
-    comes. On a link that turns out to be slow, no more is on its way than it passes on in `PIECE_SECONDS`. Terminals
-    that never answer are sent all there is.
+    Between us and the terminal are buffers of hundreds of kilobytes: the kernel's, ssh's, TCP's. So after a picture we
+    ask the terminal where its cursor is; with the answer, what was written before the question has arrived. On a link
+    that turns out to be slow, no more is on its way than it passes on in `PIECE_SECONDS`. Terminals that never answer
+    are sent all there is.
     """
 
     def __init__(self, rate: float) -> None:
@@ -60,6 +60,8 @@ class Governor:
         self.total = 0
         self.pending: Callable[[], int] = lambda: 0
         """writes that the terminal has not taken yet"""
+        self.arrived: Callable[[], None] = lambda: None
+        """to be called when a picture has"""
         self.slow = False
         """whether the link takes few bytes"""
         self._tokens = rate * BURST_SECONDS
@@ -186,7 +188,7 @@ class CountingDriver(LinuxDriver):
         return getattr(self._app, "governor", None)
 
     def start_application_mode(self) -> None:
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         if self._governor is not None and self.input_tty:
             self._governor.ask_by(lambda: self.write(ASK))
 
@@ -205,7 +207,7 @@ class CountingDriver(LinuxDriver):
             super().process_message(message)
             return
         governor.answered()
-        self._loop.call_soon_threadsafe(self._app.catch_up)
+        self._loop.call_soon_threadsafe(governor.arrived)
 
     def write(self, data: str) -> None:
         if not knows_unicode():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.pilot import Pilot
 
 from engine.runs.catalog import RunError
@@ -19,15 +20,18 @@ from engine.runs.directory import RunDirectory
 from engine.runs.launch import Spare
 from engine.spec.experiment import Experiment
 from engine.spec.preset import load, parse
-from mftui.app import Explorer
+from mftui.app import LOW_BANDWIDTH_FRAMES, Explorer
 from mftui.canvas import Plot
 from mftui.command import command_line
+from mftui.export.formats import Files
+from mftui.export.writing import write_into
+from mftui.keymap import keymap_file
 from mftui.live import LiveRun
 from mftui.screens.base import SCREENS, Keys, LabScreen
 from mftui.screens.explore import LAYOUTS, ExploreScreen, new_learning_rate
 from mftui.screens.tour import TourScreen
 from mftui.session import Session
-from mftui.terminal import Governor, rate_for
+from mftui.terminal import LOW_BANDWIDTH_RATE, Governor, rate_for
 from mftui.views.alignment import Alignment
 from mftui.views.event_log import EventLog
 from mftui.views.fields.field_list import FieldList
@@ -600,3 +604,162 @@ def test_the_governor_lets_frames_through_at_the_rate_of_the_link_and_none_while
         None, low_bandwidth=False, max_rate=None
     )
     assert rate_for(None, low_bandwidth=True, max_rate=5) == 5
+
+
+def notices(app: Explorer) -> list[str]:
+    return [each.message for each in app._notifications]
+
+
+def choose_keys(text: str) -> None:
+    keymap_file().parent.mkdir(parents=True, exist_ok=True)
+    keymap_file().write_text(f"[keys]\n{text}\n", encoding="utf-8")
+
+
+@pytest.mark.usefixtures("_no_worker")
+async def test_help_tells_of_the_keys_that_were_chosen_and_a_notice_of_mistakes_in_them() -> None:
+    choose_keys('stop = "space"\nrestart = "nosuchkey"\npauze = "p"\n"cursor(-1)" = "b"')
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: app.error)
+        said = "\n".join(notices(app))
+        assert "keys.pauze: there is no such action; did you mean pause?" in said
+        assert "keys.restart: there is no key nosuchkey" in said
+        assert "keys.toml leaves no key for pause on Explore" in said
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        told = {each.action: each.key_display or each.key for each in app.screen._keys}
+        assert (told["stop"], told["restart"], told["cursor(-1)"]) == ("space", "nosuchkey", "b")
+        assert "pause" not in told
+
+
+@pytest.mark.usefixtures("_no_worker")
+@pytest.mark.parametrize("text", ['"pause[/q]" = 3', '"pause[/q]" = "p"', '"a[b]" = "[/]"'])
+async def test_markup_in_a_file_of_keys_is_shown_as_it_is(text: str) -> None:
+    choose_keys(text)
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: app.error)
+        await pilot.pause()
+        assert app.is_running
+        assert any("[/" in each or "[b]" in each for each in notices(app))
+
+
+@pytest.mark.usefixtures("_no_worker")
+async def test_escape_sequences_in_a_title_are_written_out() -> None:
+    app = Explorer(parse('title = "a\\u001b[31mred\\u0007"', "red"), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: app.error)
+        await pilot.pause()
+        shown = "".join(strip.text for strip in app.screen._compositor.render_strips())
+        assert r"a\x1b[31mred\x07" in shown
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_the_palette_has_every_action_once_by_a_name_of_its_own() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        for mode in SCREENS:
+            await app.switch_mode(mode)
+            await pilot.pause()
+            names = [each.title for each in app.get_system_commands(app.screen)]
+            assert len(set(names)) == len(names)
+            assert {"Save screen", "Help", "Quit", "Theme"} <= set(names)
+        await app.switch_mode("explore")
+        names = [each.title for each in app.get_system_commands(app.screen)]
+        assert {"Run", "Pane (tab)", "Default", "Field (↓)"} <= set(names)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: CommandPalette.is_open(app))
+        await pilot.press(*"zoom")
+        await pilot.pause(0.3)
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: not CommandPalette.is_open(app) and len(explore(app).visible_panes) == 1)
+
+
+@pytest.mark.usefixtures("_finished")
+@pytest.mark.parametrize("width", [1, 4, 9, 12, 20])
+async def test_in_a_terminal_too_narrow_for_the_palette_nothing_ends(width: int) -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_state(pilot, app, "finished")
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: CommandPalette.is_open(app))
+        await pilot.resize_terminal(width, 24)
+        await pilot.pause(0.1)
+        assert CommandPalette.is_open(app) == (width >= 12)
+        await pilot.press("escape", "ctrl+p")
+        await pilot.pause(0.1)
+        assert CommandPalette.is_open(app) == (width >= 12)
+        assert app.is_running
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_the_screen_is_saved_as_a_picture_and_as_text_and_where_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: list(tmp_path.glob("mftui-explore-*.txt")))
+        (text,), (picture,) = tmp_path.glob("mftui-explore-*.txt"), tmp_path.glob("mftui-explore-*.svg")
+        assert "singular values of W" in text.read_text(encoding="utf-8")
+        drawn = picture.read_text(encoding="utf-8")
+        assert drawn.startswith("<svg")
+        assert "@font-face" not in drawn
+        assert str(picture) in notices(app)[-1]
+        live = live_of(app)
+        monkeypatch.setattr("mftui.export.writing.write_into", _only_into(live.run.path))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: list(live.run.path.glob("mftui-explore-*.svg")))
+
+
+def _only_into(allowed: Path) -> Callable[[Path, Files], list[Path]]:
+    def write(folder: Path, files: Files) -> list[Path]:
+        if folder != allowed:
+            raise PermissionError(13, "Permission denied")
+        return write_into(folder, files)
+
+    return write
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_the_whole_screen_is_sent_again_when_asked_for() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        app.sent._lines = [[("x", None)]]
+        await pilot.press("ctrl+l")
+        assert not any(cell for line in app.sent._lines for cell in line)
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_a_link_of_low_bandwidth_is_called_so_and_has_fewer_frames() -> None:
+    app = Explorer(tiny(), "cpu", low_bandwidth=True)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        assert app.governor.rate == LOW_BANDWIDTH_RATE
+        await until(pilot, lambda: "low bandwidth" in app.link)
+        await until(pilot, lambda: "low bandwidth" in explore(app)._status().link)
+        (frames,) = {timer._interval for timer in app._timers if getattr(timer._callback, "__name__", "") == "_frame"}
+        assert frames == 1 / LOW_BANDWIDTH_FRAMES
+
+
+async def test_nothing_is_animated() -> None:
+    assert Explorer(tiny(), "cpu").animation_level == "none"
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_a_stop_that_could_not_be_asked_for_is_not_shown_as_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no socket")
+
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        live = await until_state(pilot, app, "finished")
+        live.state = "running"
+        monkeypatch.setattr(live, "ask", refuse)
+        with pytest.raises(OSError, match="no socket"):
+            await app.session.ask("stop")
+        assert not app.session.stopping

@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -179,9 +180,9 @@ class LabScreen(Screen[None]):
         yield Keys()
 
     @property
-    def help_bindings(self) -> list[BindingType]:
-        """The keys that `?` tells of."""
-        return list(type(self).BINDINGS)
+    def key_owners(self) -> list[DOMNode]:
+        """Whose keys `?` and the palette tell of, besides the app's."""
+        return [self]
 
     def body(self) -> list[Widget]:
         raise NotImplementedError
@@ -189,7 +190,7 @@ class LabScreen(Screen[None]):
     def show(self) -> None:
         """Bring the screen up to date; called for each frame with news while it is the one shown, and on resuming."""
 
-    def on_screen_resume(self, event: events.ScreenResume) -> None:
+    def _on_screen_resume(self, event: events.ScreenResume) -> None:
         look = self.app.theme, self.app.classes
         event.refresh_styles = event.refresh_styles and look != self._styled  # 20 ms of a key's 50
         self._styled = look

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from textual.binding import BindingType
 from textual.containers import Grid, Horizontal
+from textual.dom import DOMNode
 from textual.widget import Widget
 
 from engine.spec.experiment import Experiment
@@ -17,7 +18,6 @@ from mftui.screens.base import LabScreen, key
 from mftui.views.alignment import Alignment
 from mftui.views.canvas_view import CanvasView
 from mftui.views.event_log import EventLog
-from mftui.views.fields.field_list import FieldList
 from mftui.views.form import Form
 from mftui.views.guesses import GuessesPane
 from mftui.views.losses import Losses
@@ -177,8 +177,8 @@ class ExploreScreen(LabScreen):
             self._show_in(pane, trial)
 
     @property
-    def help_bindings(self) -> list[BindingType]:
-        return [*super().help_bindings, *FieldList.BINDINGS]
+    def key_owners(self) -> list[DOMNode]:
+        return [self, self.form.list]
 
     def take_up(self) -> None:
         """Begin anew, for something was started or opened: the form's changes are measured against it."""

@@ -83,7 +83,7 @@ class ListScreen(LabScreen):
         try:
             await doing
         except (RunError, PresetError, OSError) as error:
-            self.notify(printable(str(error)), severity="error", markup=False)
+            self.notify(printable(str(error)), severity="error")
 
     async def may_replace(self, paths: Sequence[Path]) -> bool:
         """Ask, if any of these files are there."""

@@ -179,7 +179,7 @@ class PresetsScreen(ListScreen):
         files = await asyncio.to_thread(preset_files, experiment, path.name)
         if await self.may_replace([path.parent / name for name in files]):
             written = await asyncio.to_thread(write_into, path.parent, files)
-            self.notify("\n".join(printable(str(each)) for each in written), title="exported", markup=False)
+            self.notify("\n".join(printable(str(each)) for each in written), title="exported")
 
     def action_save(self) -> None:
         self.act(self._save())
@@ -192,7 +192,7 @@ class PresetsScreen(ListScreen):
             await asyncio.to_thread(save, experiment, name)
             await self._refresh()
             self._go_to(name)
-            self.notify(f"mftui run {printable(name)} starts it too", title=f"saved {printable(name)}", markup=False)
+            self.notify(f"mftui run {printable(name)} starts it too", title=f"saved {printable(name)}")
 
     def _in_explore(self) -> Experiment:
         """What Explore's form says. Raises `PresetError` if that can't run."""
@@ -224,7 +224,7 @@ class PresetsScreen(ListScreen):
         elif isinstance(current.content, Experiment):
             self.act(act(current.content))
         else:
-            self.notify(printable(current.content), severity="error", markup=False)
+            self.notify(printable(current.content), severity="error")
 
 
 def wrong_name(name: str) -> str:

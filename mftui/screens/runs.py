@@ -475,7 +475,7 @@ class RunsScreen(ListScreen):
         files = await asyncio.to_thread(lambda: run_files(Contents(RunDirectory.open(entry.path))))
         if await self.may_replace([folder / name for name in files]):
             written = await asyncio.to_thread(write_into, folder, files, make=True)
-            self.notify("\n".join(printable(str(path)) for path in written), title="exported", markup=False)
+            self.notify("\n".join(printable(str(path)) for path in written), title="exported")
 
     def action_diff(self) -> None:
         self._with_run(self._diff)

@@ -14,6 +14,7 @@ from rich.text import Text
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.geometry import Region
+from textual.markup import escape
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -184,7 +185,7 @@ class SweepScreen(LabScreen):
         place = f" ({self.selected + 1}/{len(view.places)})" if view.is_sweep else ""
         each = ", each data set" if roomy and 1 < view.experiment.seeds <= MOST_SEEDS_LISTED else ""
         if (title := f"{label}{place} · median, quartiles{each}") != self._title:
-            self._title = self._readout.border_title = title
+            self._title, self._readout.border_title = title, escape(title)
         if not view.is_sweep:
             return
         if self.figure.display:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.markup import escape
 from textual.widgets import Static
 
 from mftui.views.dialog import Dialog
@@ -33,7 +34,7 @@ class Confirm(Dialog[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = self._title
+            box.border_title = escape(self._title)
             box.border_subtitle = f"y: {self._yes} · n, escape: no"
             yield Static("\n".join(self._lines), markup=False)
 

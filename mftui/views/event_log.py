@@ -9,6 +9,7 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
+from mftui.plain import printable
 from mftui.views.pane import Pane
 from mftui.views.trial import Look, TrialView
 
@@ -36,7 +37,7 @@ class EventLog(Pane):
             return
         self._shown = key
         at_end = self._scroll.scroll_y >= self._scroll.max_scroll_y
-        lines = (f"{datetime.fromtimestamp(time):%H:%M:%S}  {line}" for time, line in trial.log)
+        lines = (f"{datetime.fromtimestamp(time):%H:%M:%S}  {printable(line)}" for time, line in trial.log)
         self._lines.update(Text("\n".join(lines)))
         if at_end:  # not while somebody reads what was before
             self._scroll.scroll_end(animate=False)

@@ -38,7 +38,7 @@ class KeyList(ScrollView, can_focus=True):
         """For a terminal so wide, until it is told of another width."""
         super().__init__()
         self.border_title, self.border_subtitle = "keys", "escape closes"
-        self._told = [(each.key_display or each.key, each.tooltip or each.description, each.id or "") for each in keys]
+        self._told = [(each.key_display or each.key, each.tooltip, each.id or "") for each in keys]
         self._columns = (0, 0)
         """cells of keys and of meanings"""
         self._lines: list[tuple[str, str, str]] = []
@@ -73,14 +73,14 @@ class KeyList(ScrollView, can_focus=True):
 
 
 class HelpScreen(Dialog[None]):
-    """Every key with what it does."""
+    """Every key that has something to say."""
 
     DEFAULT_CSS = "HelpScreen { align: center middle; }"
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q", "dismiss", "Back")]
 
-    def __init__(self, bindings: Iterable[BindingType]) -> None:
+    def __init__(self, bindings: Iterable[Binding]) -> None:
         super().__init__()
-        self._keys = [each for each in bindings if isinstance(each, Binding) and each.tooltip]
+        self._keys = [each for each in bindings if each.tooltip]
 
     def compose(self) -> ComposeResult:
         yield KeyList(self._keys, self.app.size.width)

@@ -10,12 +10,17 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.markup import escape
 from textual.widgets import Static
 
 from engine.spec.experiment import Experiment
 from engine.spec.settings import METHOD_LABELS, fields
 from mftui.draft import to_text
 from mftui.plain import paragraphs, printable
+from mftui.tour import EMPHASIS, page_of
+
+LOOK_FOR = "What to look for"
+"""the heading in the tour"""
 
 
 class PresetPage(VerticalScroll):
@@ -41,19 +46,34 @@ class PresetPage(VerticalScroll):
         if (name, content) == self._shown:
             return
         self._shown = name, content
-        self.border_title = printable(name)
-        self.border_subtitle = printable(where)
-        self._text.update(page(content) if isinstance(content, Experiment) else Text(content, style="bold"))
+        self.border_title = escape(printable(name))
+        self.border_subtitle = escape(printable(where))
+        wrong = "" if isinstance(content, Experiment) else "\n".join(map(printable, content.split("\n")))
+        self._text.update(page(content) if isinstance(content, Experiment) else Text(wrong, style="bold"))
         self.scroll_home(animate=False)
 
 
 def page(experiment: Experiment) -> Group:
     """The whole of it."""
-    parts: list[Text | Table] = [Text(experiment.title, style="bold")]
+    parts: list[Text | Table] = [Text(printable(experiment.title), style="bold")]
     for paragraph in paragraphs(experiment.about):
-        parts += [Text(), Text(paragraph)]
+        parts += [Text(), Text(printable(paragraph))]
+    parts += _what_to_look_for(experiment.name)
     parts += [Text(), Text("settings that are not the defaults", style="bold"), _settings(experiment)]
     return Group(*parts)
+
+
+def _what_to_look_for(preset: str) -> Iterator[Text]:
+    """As the page of the tour says that explains the preset, if there is one."""
+    if (found := page_of(preset)) is None:
+        return
+    of = "" if preset == found.preset else f"; the numbers are those of {found.preset}"
+    kinds = [block.text if block.kind == "heading" else "" for block in found.blocks]
+    heading = kinds.index(LOOK_FOR)
+    yield from (Text(), Text(f"what to look for (page {found.number} of the tour{of})", style="bold"))
+    for block in found.blocks[heading + 1 :]:
+        mark = "• " if block.kind == "item" else ""
+        yield Text(mark + EMPHASIS.sub(r"\1", block.text))
 
 
 def _settings(experiment: Experiment) -> Table:

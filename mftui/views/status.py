@@ -11,6 +11,7 @@ from textual.widgets import Static
 from engine.spec.settings import METHOD_LABELS, METHODS, Method
 from mftui.formatting import format_count
 from mftui.live import Progress
+from mftui.plain import printable
 from mftui.views.roles import color
 
 _MARKS = {
@@ -63,11 +64,13 @@ class StatusBar(Static):
         link = (f" · {status.link}" if status.link else "", "dim")
         width = max(1, self.app.size.width - 2)
         lines = [
-            _line(Text(status.title, style="bold"), Text.assemble(state, f" · {status.device}", link), width),
+            _line(
+                Text(printable(status.title), style="bold"), Text.assemble(state, f" · {status.device}", link), width
+            ),
             _line(Text(status.shown), progress_text(status.progress, status.dark), width),
         ]
         if status.message:
-            lines += Text(status.message, style=_bold("bad", status.dark)).wrap(self.app.console, width)
+            lines += Text(printable(status.message), style=_bold("bad", status.dark)).wrap(self.app.console, width)
         said = Text("\n").join(lines)
         if said != self._said:  # a table of Rich's would take 5 ms, ten times a second
             self._said = said

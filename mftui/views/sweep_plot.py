@@ -39,7 +39,9 @@ class SweepPlot(Pane):
         self.start_anew((view.key[0], self.log_y))
         if (title := self._titled(view)) != self._title:
             self._title = self.border_title = title
-        self.subtitle(f"{'log' if self.log_y else 'linear'} · median, quartiles over {view.experiment.seeds} data sets")
+        count = view.experiment.seeds
+        over = f"median, quartiles over {count} data sets" if count > 1 else "one data set"
+        self.subtitle(f"{'log' if self.log_y else 'linear'} · {over}")
         self.say(warning(view))
         self.canvas.show(self.plot(view, selected))
 
