@@ -73,6 +73,7 @@ class Explorer(App[None]):
     /* of 16 colours, a third of the letters' comes out as the light grey that nobody sees on white */
     Explorer.-few-colors Pane:blur, Explorer.-few-colors Form, Explorer.-few-colors PresetPage,
     Explorer.-few-colors SweepScreen #table, Explorer.-few-colors SweepScreen #readout { border: round $scrollbar; }
+    Explorer:nocolor Pane:focus, Explorer:nocolor Form:focus-within { border: heavy $primary; }
     Explorer.-few-colors Form:focus-within { border: round $primary; }
     Explorer.-few-colors Form #note { border-top: solid $scrollbar; }
     """
@@ -157,13 +158,20 @@ class Explorer(App[None]):
         self.set_interval(TIDY_SECONDS, self._tidy)
         self._ahead = self.set_interval(AHEAD_SECONDS, self._make_ahead)
 
-    def _make_ahead(self) -> None:
-        """Make the next screen that nobody has gone to yet, while no hand is on the keys and the run is at work."""
+    async def _make_ahead(self) -> None:
+        """Make the next screen that nobody has gone to yet, while no hand is on the keys and the run is at work.
+
+        As Textual does, but the screen is not told that it is the one shown: it would begin to read and to run things.
+        """
         live = self.session.live
         if time.monotonic() - self._pressed < HANDS_OFF_SECONDS or (live is None or live.state == "starting"):
             return
         if missing := [mode for mode in SCREENS if mode not in self._screen_stacks]:
-            self._init_mode(missing[0])
+            screen, mounted = self._get_screen(_kind_of_screen(missing[0])())
+            self._load_screen_css(screen)
+            self._screen_stacks[missing[0]] = [screen]
+            await mounted
+            screen._refresh_layout(self.size)
             return
         for mode in SCREENS:  # the CSS that came with each is read; the screens are styled when they are gone to
             self.get_screen_stack(mode)[0]._css_update_count = self._css_update_count
@@ -265,6 +273,7 @@ class Explorer(App[None]):
             if not self.governor.has_arrived():
                 self._owing = True
                 return
+            self.sent.dark = self.current_theme.dark if self.no_color else None
             renderable = self.sent.changes(renderable, self.size, self.governor.piece, self._lines_of_dialog)
         super()._display(screen, renderable)
         self._owing = self._owing or not self.sent.complete

@@ -33,6 +33,8 @@ class Frame:
     def __init__(self) -> None:
         self.complete = True
         """whether all of the last update was sent"""
+        self.dark: bool | None = None
+        """where no colours are sent, whether they would be on a dark ground; None where they are sent"""
         self._size = Size()
         self._lines: list[list[Cell | None]] = []
 
@@ -55,7 +57,7 @@ class Frame:
         pieces = _pieces(update)
         for y, x, strips in sorted(pieces, key=lambda piece: piece[0] not in first) if first else pieces:
             if 0 <= y < size.height:
-                new = cells(strips)[: max(0, size.width - x)]
+                new = cells(strips, self.dark)[: max(0, size.width - x)]
                 old = self._lines[y]
                 for begin, end in _differing(old[x : x + len(new)], new):
                     old[x + begin : x + end] = new[begin:end]
@@ -101,12 +103,12 @@ def _pieces(update: Update) -> Iterator[tuple[int, int, Iterable[Strip]]]:
                 yield y, max(x, first), [strip.crop(max(0, first - x), min(strip_end, end) - x)]
 
 
-def cells(strips: Iterable[Strip]) -> list[Cell]:
-    """Of a line, one for each column."""
+def cells(strips: Iterable[Strip], dark: bool | None = None) -> list[Cell]:
+    """Of a line, one for each column; with `dark`, a ground that stands off a dark or a light one is reverse video."""
     found: list[Cell] = []
     for strip in strips:
         for text, style, _ in strip:
-            seen, blank = _visible(style)
+            seen, blank = _visible(style if dark is None else _without_colors(style, dark))
             for character in text:
                 if character == " ":
                     found.append((" ", blank))
@@ -125,6 +127,16 @@ def _visible(style: Style | None) -> tuple[Style | None, Style | None]:
     seen = style.clear_meta_and_links()
     ruled = style.reverse or style.underline or style.underline2 or style.overline or style.strike
     return seen, seen if ruled else Style(bgcolor=style.bgcolor)
+
+
+@lru_cache(4096)
+def _without_colors(style: Style | None, dark: bool) -> Style | None:
+    if style is None:
+        return None
+    ground = style.bgcolor.get_truecolor() if style.bgcolor is not None and not style.bgcolor.is_default else None
+    light = (0.3 * ground.red + 0.59 * ground.green + 0.11 * ground.blue) / 255 if ground else 0.0
+    stands_off = ground is not None and (light > 1 / 3 if dark else light < 2 / 3)
+    return style.without_color + Style(reverse=bool(style.reverse) != stands_off)
 
 
 def _differing(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[int, int]]:

@@ -85,7 +85,7 @@ def complaints(keymap: Mapping[str, str], screens: Mapping[str, Sequence[Sequenc
 
 def _clashes(keymap: Mapping[str, str], screen: str, groups: Sequence[Sequence[Binding]]) -> Iterator[str]:
     before, after = (
-        {each.id or each.action: each for group in bound(groups, keys) for each in group} for keys in ({}, keymap)
+        {each.id or each.action: each for group in bound(groups, chosen) for each in group} for chosen in ({}, keymap)
     )
     for action in before:
         left = _keys(after[action].key) if action in after else []

@@ -446,6 +446,9 @@ async def test_the_other_screens_are_made_before_anybody_goes_to_them(monkeypatc
         await until_state(pilot, app, "finished")
         await until(pilot, lambda: set(app._screen_stacks) >= set(SCREENS))
         assert isinstance(app.screen, ExploreScreen)
+        before = live_of(app)
+        await pilot.pause(0.3)
+        assert live_of(app) is before, "a screen that nobody has gone to starts nothing"
         for number, mode in enumerate(SCREENS, 1):
             await pilot.press(str(number))
             assert app.current_mode == mode
@@ -604,10 +607,6 @@ def test_the_governor_lets_frames_through_at_the_rate_of_the_link_and_none_while
         None, low_bandwidth=False, max_rate=None
     )
     assert rate_for(None, low_bandwidth=True, max_rate=5) == 5
-
-
-def notices(app: Explorer) -> list[str]:
-    return [each.message for each in app._notifications]
 
 
 def choose_keys(text: str) -> None:

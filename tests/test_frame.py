@@ -139,6 +139,17 @@ def test_sent_in_pieces_between_which_the_picture_changes_the_terminal_comes_to_
     assert screen.text == whole.text
 
 
+@pytest.mark.parametrize("dark", [True, False])
+def test_without_colours_none_are_sent_and_what_is_chosen_is_in_reverse_video(dark: bool) -> None:
+    ground, chosen = ("#121212", "#55aaff") if dark else ("#f0f0f0", "#0044aa")
+    frame = Frame()
+    frame.dark = dark
+    styles = [Style(color="#808080", bgcolor=ground, bold=True), Style(color="red", bgcolor=chosen), Style(dim=True)]
+    strip = Strip([Segment("abc", style) for style in styles])
+    text = frame.changes(LayoutUpdate([[strip]], Region(0, 0, 9, 1)), Size(9, 1)).render_segments(CONSOLE)
+    assert re.findall(r"\x1b\[([\d;]*)m", text) == ["1", "0", "7", "0", "2", "0"]
+
+
 def test_the_lines_that_matter_most_go_first() -> None:
     strips = picture([[("above", 0)], [("dialog", 0)], [("below", 0)]], 20)
     update = LayoutUpdate([[strip] for strip in strips], Region(0, 0, 20, 3))
@@ -247,3 +258,18 @@ async def test_while_the_link_is_full_nothing_is_drawn_and_then_only_what_is_las
         await until(pilot, lambda: not any("escape closes" in line for line in seen.text), "its end")
         expected = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
         assert seen.text[3:-1] == expected[3:-1]  # without the time
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_without_colours_the_chosen_pane_is_told_by_its_frame(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_worker(monkeypatch)
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = explorer()
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        await pilot.press("tab", "tab")
+        await pilot.pause()
+        shown = "".join(strip.text for strip in app.screen._compositor.render_strips())
+        assert shown.count("┏") == 1

@@ -218,7 +218,8 @@ class TourScreen(LabScreen):
         self._lay_out()
         place = self._positions.get(self.number, 0.0)
         self.call_after_refresh(lambda: self._scroll.scroll_to(y=place, animate=False, force=True))
-        self._start()
+        if self.is_current:  # it may be made before anybody goes to it
+            self._start()
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._lay_out)
