@@ -3,11 +3,12 @@
     python benchmarks/screen.py [--preset NAME] [--seconds 15] [--drain 20] [--quick] [--json]
     python benchmarks/screen.py --memory-minutes 60
 
-Runs `mftui` in a pseudo-terminal of 160×45 cells on a preset that keeps four panes moving, and reads all it writes into
-a grid of cells, as a terminal would. At random moments of the run it presses keys: help, zoom, log axis, back in time,
-and each again the other way; it times each until what the key is to change can be read off the cells. Then all this on
-a slow link, which takes `--drain` kilobytes a second. Processor time and memory are of the screen's process alone, not
-of the worker's.
+Runs `mftui` in a pseudo-terminal of 160×45 cells, reads all it writes into a grid of cells, as a terminal would, and
+answers where the cursor is. First a short preset whose curves move all the time, from its first row to its end: bytes,
+frames, processor time. Then a run that lasts: the same once it has settled, and keys. At random moments of the run it
+presses them: help, zoom, log axis, layout, palette, screens, back in time, and each again the other way; it times each
+until what the key is to change can be read off the cells. Then all this on a slow link, which takes `--drain` kilobytes
+a second. Processor time and memory are of the screen's process alone, not of the worker's.
 
 `--memory-minutes N` measures something else: a run that writes hundreds of rows a second, for so long, and the screen's
 resident memory every ten seconds. The slope is a line through means of a twelfth of the time each; its 95 % interval is
@@ -45,7 +46,9 @@ from mftui.benchmark import Row
 COLUMNS, ROWS = 160, 45
 ENDLESS: tuple[str, ...] = ("gd.steps=3_000_000", "gnc.sampler=rejection", "gnc.draws=1_000_000_000")
 ENDLESS += ("gnc.effective_samples=1_000_000_000", "model.width=5")
-RUNNING = "● running"
+MOVING = "incremental-learning"
+RUNNING, FINISHED = "● running", "✓ finished"
+FRAMES = re.compile(r"(\d+) fps")
 START_SECONDS, SETTLE_SECONDS = 60.0, 3.0
 """until the run is under way, at most; and from then until anything is measured"""
 QUICK_SECONDS = 5.0
@@ -175,8 +178,10 @@ class Terminal:
 
 
 @contextmanager
-def explorer(preset: str, settings: tuple[str, ...], drain: float | None = None) -> Iterator[tuple[Terminal, Path]]:
-    """One with a run under way, and its home; nothing is left of either."""
+def explorer(
+    preset: str, settings: tuple[str, ...], drain: float | None = None, settle: float = SETTLE_SECONDS
+) -> Iterator[tuple[Terminal, Path]]:
+    """One with a run that has been under way for so long, and its home; nothing is left of either."""
     words = [word for setting in settings for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as home:
         terminal = Terminal([sys.executable, "-m", "mftui.cli", "explore", preset, *words], home, drain)
@@ -184,7 +189,7 @@ def explorer(preset: str, settings: tuple[str, ...], drain: float | None = None)
             terminal.read(START_SECONDS, until=lambda text: RUNNING in text)
             if RUNNING not in terminal.text:
                 raise RuntimeError(f"no run on the screen after {START_SECONDS:g} s:\n{terminal.text}")
-            terminal.read(SETTLE_SECONDS)
+            terminal.read(settle)
             yield terminal, Path(home)
         finally:
             end_all(home)
@@ -224,11 +229,23 @@ def measure(given: argparse.Namespace, drain: float | None) -> Iterator[Row]:
         yield Row(f"a key while it runs, {name}: 95 %", high, "ms", on=on, at_most=most, note=note)
 
 
+def measure_moving(given: argparse.Namespace) -> Iterator[Row]:
+    """From the first row on, which is when most moves."""
+    with explorer(MOVING, (), settle=0.0) as (terminal, _):
+        seconds = QUICK_SECONDS if given.quick else given.seconds
+        yield from bytes_and_cores(terminal, seconds, f"{COLUMNS}×{ROWS}, {MOVING}")
+
+
 def bytes_and_cores(terminal: Terminal, seconds: float, on: str) -> Iterator[Row]:
+    """For so long, or until the run has finished."""
     pid = terminal.process.pid
     began, spent, before = time.monotonic(), processor_seconds(pid), terminal.bytes
-    terminal.read(seconds)
+    frames = []
+    while (left := began + seconds - time.monotonic()) > 0 and FINISHED not in terminal.text:
+        terminal.read(min(1.0, left), until=lambda text: FINISHED in text)
+        frames += map(int, FRAMES.findall(terminal.text)[:1])
     lasted = time.monotonic() - began
+    yield Row("frames a second", float(np.mean(frames)) if frames else 0.0, "", on=on, note=f"over {lasted:.1f} s")
     yield Row("written", (terminal.bytes - before) / lasted / 1000, "KB/s", on=on, at_most=MOST_KILOBYTES)
     yield Row("processor", (processor_seconds(pid) - spent) / lasted, "cores", on=on, at_most=MOST_CORES)
     yield Row("memory", memory(pid)[0], "MiB", on=on)
@@ -320,6 +337,7 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
     if given.memory_minutes:
         yield from memory_rows(given.preset, max(2.0, given.memory_minutes))
         return
+    yield from measure_moving(given)
     yield from measure(given, None)
     if given.drain:
         yield from measure(given, 1000 * given.drain)
