@@ -22,6 +22,7 @@ from textual.screen import Screen
 from engine.runs.catalog import RunError
 from engine.runs.control import ControlError, Kind
 from engine.runs.directory import RunDirectory
+from engine.runs.launch import Spare
 from engine.spec.experiment import Experiment
 from mftui import palette
 from mftui.encoding import knows_unicode
@@ -92,8 +93,15 @@ class Explorer(App[None]):
     ]
 
     def __init__(
-        self, experiment: Experiment, device: str, *, low_bandwidth: bool = False, max_rate: int | None = None
+        self,
+        experiment: Experiment,
+        device: str,
+        *,
+        low_bandwidth: bool = False,
+        max_rate: int | None = None,
+        spare: Spare | None = None,
     ) -> None:
+        """`spare` is a worker that has begun to load, for the first run."""
         super().__init__(driver_class=CountingDriver)
         self.animation_level = "none"
         if few_colors():
@@ -103,7 +111,7 @@ class Explorer(App[None]):
             self.theme = (SIXTEEN_DARK if dark else SIXTEEN_LIGHT).name
             self.add_class("-few-colors")
         self.experiment = experiment
-        self.session = Session(device)
+        self.session = Session(device, spare)
         self.sent = Frame()
         self.governor = Governor(rate_for(ssh_link(), low_bandwidth=low_bandwidth, max_rate=max_rate))
         self.governor.arrived = self.catch_up

@@ -21,13 +21,14 @@ STOP_SECONDS = 2.0
 class Session:
     """One run at a time; starting another stops it, but a run that is only watched goes on."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, spare: Spare | None = None) -> None:
+        """`spare` is a worker for the first run."""
         self.device = device
         self.live: LiveRun | None = None
         self.stopping = False
         self.ours = False
         """whether the run was started here, and is stopped for another"""
-        self._spare: Spare | None = None
+        self._spare = spare
         self._starting = asyncio.Lock()
         self._ending: list[LiveRun] = []
         """runs left behind whose workers were slow to stop"""

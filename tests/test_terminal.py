@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from engine.runs import catalog
+from engine.runs.directory import RunDirectory
 from tests.runs import wait_until
 
 pytestmark = pytest.mark.slow
@@ -122,6 +123,35 @@ def test_a_run_is_started_watched_paused_scrubbed_left_attached_and_stopped(term
     terminal.shows(r"goes on; stop it: mftui runs stop")
     terminal.run(f"clear; {MFTUI} runs stop quick")
     wait_until(lambda: only_run().state == "stopped", "the end of the run")
+
+
+def test_the_width_is_changed_in_the_form_and_what_ran_and_the_screen_are_exported(
+    terminal: Tmux, tmp_path: Path
+) -> None:
+    terminal.run(f"cd {shlex.quote(str(tmp_path))}; clear; {MFTUI} explore quick-start {LASTING} --set model.width=5")
+    terminal.shows(r"● running")
+    terminal.press("f", "Down", "7", "Enter")
+    wait_until(lambda: {width_of(entry) for entry in catalog.entries()} == {5, 7}, "a run of width 7")
+    terminal.press("Escape")
+    terminal.shows(r"● running")
+    terminal.press("s")
+    terminal.shows(r"■ stopped")
+    terminal.press("C-s")
+    wait_until(lambda: list(tmp_path.glob("mftui-explore-*.svg")), "a picture of the screen")
+    (text,) = tmp_path.glob("mftui-explore-*.txt")
+    assert "■ stopped" in text.read_text(encoding="utf-8")
+    terminal.press("3")
+    terminal.shows(r"2 runs")
+    terminal.press("e")
+    terminal.shows(r"export to the folder")
+    terminal.press("Enter")
+    wait_until(lambda: [path for path in tmp_path.iterdir() if path.suffix == ".csv"], "tables of the run")
+    terminal.press("q")
+    terminal.shows(r"go on with: mftui resume")
+
+
+def width_of(entry: catalog.Entry) -> object:
+    return RunDirectory.open(entry.path).experiment.points[0].model.width
 
 
 def test_the_run_goes_on_when_its_terminal_is_killed(terminal: Tmux) -> None:
