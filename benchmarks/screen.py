@@ -240,7 +240,7 @@ def bytes_and_cores(terminal: Terminal, seconds: float, on: str) -> Iterator[Row
     """For so long, or until the run has finished."""
     pid = terminal.process.pid
     began, spent, before = time.monotonic(), processor_seconds(pid), terminal.bytes
-    frames = []
+    frames: list[int] = []
     while (left := began + seconds - time.monotonic()) > 0 and FINISHED not in terminal.text:
         terminal.read(min(1.0, left), until=lambda text: FINISHED in text)
         frames += map(int, FRAMES.findall(terminal.text)[:1])

@@ -419,7 +419,7 @@ async def test_a_key_is_pressed_by_a_click_on_its_name_in_the_footer() -> None:
     async with app.run_test(size=(160, 45)) as pilot:
         await until_state(pilot, app, "finished")
         keys = app.screen.query_one(Keys)
-        await until(pilot, lambda: keys.shown)
+        await until(pilot, lambda: keys.shown, "the footer")
         before = [each.cells for each in keys.shown[: [each.action for each in keys.shown].index("help")]]
         await pilot.click(Keys, offset=(sum(before) + 2, 0))
         assert isinstance(app.screen, HelpScreen)
@@ -432,7 +432,7 @@ async def test_the_footer_has_room_for_the_keys_that_tell_of_the_rest(size: tupl
     async with app.run_test(size=size) as pilot:
         await until_state(pilot, app, "finished")
         keys = app.screen.query_one(Keys)
-        await until(pilot, lambda: keys.shown)
+        await until(pilot, lambda: keys.shown, "the footer")
         line = keys.render_line(0)
         assert line.cell_length == size[0]
         assert line.text.rstrip().endswith("? Help q Quit")
@@ -444,7 +444,7 @@ async def test_the_other_screens_are_made_before_anybody_goes_to_them(monkeypatc
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
         await until_state(pilot, app, "finished")
-        await until(pilot, lambda: set(app._screen_stacks) >= set(SCREENS))
+        await until(pilot, lambda: set(app._screen_stacks) >= set(SCREENS), "the other screens")
         assert isinstance(app.screen, ExploreScreen)
         before = live_of(app)
         await pilot.pause(0.3)
@@ -619,7 +619,7 @@ async def test_help_tells_of_the_keys_that_were_chosen_and_a_notice_of_mistakes_
     choose_keys('stop = "space"\nrestart = "nosuchkey"\npauze = "p"\n"cursor(-1)" = "b"')
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
-        await until(pilot, lambda: app.error)
+        await until(pilot, lambda: app.error, "the error")
         said = "\n".join(notices(app))
         assert "keys.pauze: there is no such action; did you mean pause?" in said
         assert "keys.restart: there is no key nosuchkey" in said
@@ -637,7 +637,7 @@ async def test_markup_in_a_file_of_keys_is_shown_as_it_is(text: str) -> None:
     choose_keys(text)
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
-        await until(pilot, lambda: app.error)
+        await until(pilot, lambda: app.error, "the error")
         await pilot.pause()
         assert app.is_running
         assert any("[/" in each or "[b]" in each for each in notices(app))
@@ -647,7 +647,7 @@ async def test_markup_in_a_file_of_keys_is_shown_as_it_is(text: str) -> None:
 async def test_escape_sequences_in_a_title_are_written_out() -> None:
     app = Explorer(parse('title = "a\\u001b[31mred\\u0007"', "red"), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
-        await until(pilot, lambda: app.error)
+        await until(pilot, lambda: app.error, "the error")
         await pilot.pause()
         shown = "".join(strip.text for strip in app.screen._compositor.render_strips())
         assert r"a\x1b[31mred\x07" in shown
@@ -668,11 +668,15 @@ async def test_the_palette_has_every_action_once_by_a_name_of_its_own() -> None:
         names = [each.title for each in app.get_system_commands(app.screen)]
         assert {"Run", "Pane (tab)", "Default", "Field (↓)"} <= set(names)
         await pilot.press("ctrl+p")
-        await until(pilot, lambda: CommandPalette.is_open(app))
+        await until(pilot, lambda: CommandPalette.is_open(app), "the palette")
         await pilot.press(*"zoom")
         await pilot.pause(0.3)
         await pilot.press("enter", "enter")
-        await until(pilot, lambda: not CommandPalette.is_open(app) and len(explore(app).visible_panes) == 1)
+        await until(
+            pilot,
+            lambda: not CommandPalette.is_open(app) and len(explore(app).visible_panes) == 1,
+            "the narrow screen without the palette",
+        )
 
 
 @pytest.mark.usefixtures("_finished")
@@ -682,7 +686,7 @@ async def test_in_a_terminal_too_narrow_for_the_palette_nothing_ends(width: int)
     async with app.run_test(size=(80, 24)) as pilot:
         await until_state(pilot, app, "finished")
         await pilot.press("ctrl+p")
-        await until(pilot, lambda: CommandPalette.is_open(app))
+        await until(pilot, lambda: CommandPalette.is_open(app), "the palette")
         await pilot.resize_terminal(width, 24)
         await pilot.pause(0.1)
         assert CommandPalette.is_open(app) == (width >= 12)
@@ -701,7 +705,7 @@ async def test_the_screen_is_saved_as_a_picture_and_as_text_and_where_is_said(
     async with app.run_test(size=(160, 45)) as pilot:
         await until_state(pilot, app, "finished")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: list(tmp_path.glob("mftui-explore-*.txt")))
+        await until(pilot, lambda: list(tmp_path.glob("mftui-explore-*.txt")), "the text")
         (text,), (picture,) = tmp_path.glob("mftui-explore-*.txt"), tmp_path.glob("mftui-explore-*.svg")
         assert "singular values of W" in text.read_text(encoding="utf-8")
         drawn = picture.read_text(encoding="utf-8")
@@ -711,7 +715,7 @@ async def test_the_screen_is_saved_as_a_picture_and_as_text_and_where_is_said(
         live = live_of(app)
         monkeypatch.setattr("mftui.export.writing.write_into", _only_into(live.run.path))
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: list(live.run.path.glob("mftui-explore-*.svg")))
+        await until(pilot, lambda: list(live.run.path.glob("mftui-explore-*.svg")), "the picture")
 
 
 def _only_into(allowed: Path) -> Callable[[Path, Files], list[Path]]:
@@ -739,8 +743,8 @@ async def test_a_link_of_low_bandwidth_is_called_so_and_has_fewer_frames() -> No
     async with app.run_test(size=(160, 45)) as pilot:
         await until_state(pilot, app, "finished")
         assert app.governor.rate == LOW_BANDWIDTH_RATE
-        await until(pilot, lambda: "low bandwidth" in app.link)
-        await until(pilot, lambda: "low bandwidth" in explore(app)._status().link)
+        await until(pilot, lambda: "low bandwidth" in app.link, "the low bandwidth")
+        await until(pilot, lambda: "low bandwidth" in explore(app)._status().link, "the status line")
         (frames,) = {timer._interval for timer in app._timers if getattr(timer._callback, "__name__", "") == "_frame"}
         assert frames == 1 / LOW_BANDWIDTH_FRAMES
 
