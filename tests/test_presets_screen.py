@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -19,7 +21,7 @@ from mftui.screens.explore import ExploreScreen
 from mftui.screens.presets import PresetsScreen, save, wrong_name
 from mftui.views.confirm import Confirm
 from mftui.views.help_screen import HelpScreen
-from mftui.views.preset_page import settings
+from mftui.views.preset_page import page, settings
 from tests.lab import SIZES, answer, no_worker, notices, showing, to_screen, until
 
 at_both_sizes = pytest.mark.parametrize("size", SIZES, ids=str)
@@ -296,3 +298,11 @@ async def test_an_own_folder_that_can_not_be_written_is_an_error_shown(monkeypat
         await pilot.press("w")
         await answer(pilot, screen, "mine")
         await until(pilot, lambda: any(os.strerror(17) in each for each in notices(screen.lab)), "why not")
+
+
+def test_a_preset_that_the_tour_explains_says_what_to_look_for() -> None:
+    console = Console(width=100, file=io.StringIO())
+    console.print(page(preset.load("incremental-learning")))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "what to look for (page 3 of the tour; the numbers are those of tour-incremental)" in text
+    assert "L_train falls in stairs" in text
