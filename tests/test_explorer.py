@@ -666,7 +666,7 @@ async def test_the_palette_has_every_action_once_by_a_name_of_its_own() -> None:
             assert {"Save screen", "Help", "Quit", "Theme"} <= set(names)
         await app.switch_mode("explore")
         names = [each.title for each in app.get_system_commands(app.screen)]
-        assert {"Run", "Pane (tab)", "Default", "Field (↓)"} <= set(names)
+        assert {"Run", "Next pane", "Default", "Next field"} <= set(names)
         await pilot.press("ctrl+p")
         await until(pilot, lambda: CommandPalette.is_open(app), "the palette")
         await pilot.press(*"zoom")

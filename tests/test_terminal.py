@@ -247,7 +247,9 @@ def test_through_ssh_a_cut_connection_leaves_the_run_and_another_shows_it_again(
     entry = only_run()
     sign = catalog.last_sign(entry.path)
     wait_until(lambda: catalog.last_sign(entry.path) > sign, "more rows")
-    terminal.run(f"clear; {ssh} {shlex.quote(f'{MFTUI} attach')}; echo LE''FT")
+    terminal.run("clear")
+    terminal.hides(r"CUT")  # and with it what the explorer left on the screen
+    terminal.run(f"{ssh} {shlex.quote(f'{MFTUI} attach')}; echo LE''FT")
     terminal.shows(r"━|GD")
     terminal.press("C-c")
     terminal.shows(r"goes on; stop it")

@@ -123,7 +123,8 @@ class ExploreScreen(LabScreen):
 
     def body(self) -> list[Widget]:
         self.form = Form(self.lab.experiment, self.lab.session.device, id="form")
-        return [self._status_bar, Horizontal(self.form, Grid(*self._panes, id="panes"), id="body")]
+        self._grid = Grid(*self._panes, id="panes")
+        return [self._status_bar, Horizontal(self.form, self._grid, id="body")]
 
     def on_mount(self) -> None:
         self._arrange()
@@ -219,10 +220,9 @@ class ExploreScreen(LabScreen):
         for number, pane in enumerate(members, 1):
             pane.border_title = f"{pane.name_of_pane}" + (f" · {number}/{len(members)}, tab" if alone else "")
         shown = 1 if alone else len(members)
-        grid = self.query_one("#panes", Grid)
         columns = 1 if shown == 1 else 2 if shown <= 4 else 3
-        grid.styles.grid_size_columns = columns
-        grid.styles.grid_size_rows = -(-shown // columns)
+        self._grid.styles.grid_size_columns = columns
+        self._grid.styles.grid_size_rows = -(-shown // columns)
         self.show()
 
     # --- the run -----------------------------------------------------------------------------------------------------

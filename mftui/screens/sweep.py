@@ -102,11 +102,9 @@ class SweepScreen(LabScreen):
         self._table_text, self._readout = Static(), Static(id="readout")
         self.table = VerticalScroll(self._table_text, id="table", can_focus=False)  # or it would take home and end
         self.table.border_title = "results"
-        side = Vertical(self.table, self._readout, id="side")
-        return [
-            self._status_bar,
-            Horizontal(Vertical(self.figure, self.theorem, id="figures"), side, id="body"),
-        ]
+        self._figures = Vertical(self.figure, self.theorem, id="figures")
+        self._side = Vertical(self.table, self._readout, id="side")
+        return [self._status_bar, Horizontal(self._figures, self._side, id="body")]
 
     def on_mount(self) -> None:
         self._arrange()
@@ -204,8 +202,8 @@ class SweepScreen(LabScreen):
             return
         sweep = self.view is None or self.view.is_sweep
         page, narrow = self.page, self.narrow
-        self.query_one("#figures").display = sweep and not (narrow and page is self.table)
-        self.query_one("#side").set_class(not sweep or (narrow and page is self.table), "-page")
+        self._figures.display = sweep and not (narrow and page is self.table)
+        self._side.set_class(not sweep or (narrow and page is self.table), "-page")
         self.figure.display = not narrow or page is self.figure
         self.theorem.display = self.theory and (not narrow or page is self.theorem)
         self.table.display = not narrow or page is self.table

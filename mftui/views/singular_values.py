@@ -63,6 +63,6 @@ def _theory(trial: TrialView, look: Look) -> str:
     if not theory_applies(trial.settings):
         return " · theory: linear σ, plain gradient descent only"
     if trial.settings.gd.predict_from < 0:
-        return " · theory: set gd.predict_from to the step to predict from"
+        return " · theory: needs gd.predict_from"
     off = "" if trial.prediction_error is None else f" off by {100 * trial.prediction_error:.2g} %"
     return f" · ┈ theory{off}"
