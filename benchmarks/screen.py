@@ -95,7 +95,7 @@ KEYS = (
     Key("log axis", b"y", b"y", "log · ╌ true"),
     Key("layout", b"v", b"vvv", "alignment of singular vectors"),  # four layouts: the first of three is timed
     Key("palette", b"\x10", b"\x1b[27u", "Search for commands"),
-    Key("screen Sweep", b"2", b"1", "median, quartiles"),
+    Key("screen Sweep", b"2", b"1", "25–75 %"),
     Key("screen Runs", b"3", b"1", "started ↓"),
     Key("screen Presets", b"4", b"1", "what it shows"),
     Key("screen Tour", b"5", b"1", "The question"),

@@ -18,6 +18,7 @@ from engine.runs.control import ask
 from engine.runs.directory import RunDirectory
 from engine.runs.launch import start_worker
 from engine.runs.queue import Ticket
+from engine.runs.worker import BEHIND_THE_SCREEN
 from mftui.live import LiveRun
 from tests.runs import CEILING_SECONDS, LONG, follow, follow_to_end, make_run, results_of, tables_of, wait_until
 
@@ -236,6 +237,23 @@ def test_a_pause_from_the_very_beginning_holds_for_helpers_too(tmp_path: Path, e
     follow(live, lambda live: live.state == "paused", "the pause")
     live.resume()
     follow(live, lambda live: live.state == "running", "the end of the pause")
+    live.stop()
+    follow_to_end(live)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("urgent", [True, False])
+def test_a_run_that_is_watched_as_it_starts_leaves_the_screen_its_core(
+    urgent: bool, tmp_path: Path, end_all: list[RunDirectory]
+) -> None:
+    run = _shared_run(tmp_path / "run", *ENDLESS, workers=1, urgent=urgent)
+    end_all.append(run)
+    live = LiveRun.start(run)
+    follow(live, lambda live: live.state == "running", "the run")
+    leader = run.worker()
+    assert leader is not None
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, leader) == min(19, own + BEHIND_THE_SCREEN * urgent)
     live.stop()
     follow_to_end(live)
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """for NumPy's BLAS, before it is loaded: the last bit of a product depends on the number of threads"""
+BEHIND_THE_SCREEN = 5
+"""added to the niceness of a run that somebody watches as it starts: with both cores at work, a key waits for one"""
 
 
 def main(arguments: list[str]) -> int:
@@ -94,6 +96,9 @@ def _open_and_lead(path: Path, held: Lock, control: Control, trouble: str) -> in
 
 
 def _lead(run: RunDirectory, held: Lock, control: Control, log: EventLog) -> int:
+    if run.urgent:
+        os.nice(BEHIND_THE_SCREEN)
+
     def report(kind: str, message: str) -> None:
         log.event(kind, **({"message": message} if message else {}))
 
