@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 WITHIN = 0.02
-"""what issue 4 asks of the prediction on the incremental-learning preset"""
+"""how far off the prediction may be on the incremental-learning preset"""
 
 
 def _descend(
@@ -154,15 +154,18 @@ def test_no_predicted_singular_value_rises_that_a_narrow_model_cannot_have() -> 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_on_the_incremental_learning_preset_theory_is_within_two_percent(depth: int) -> None:
     """The preset as shipped: rates at every log point, and the whole course from the first step on."""
-    (settings,) = preset.load("incremental-learning", [f"model.depth={depth}"]).points
-    results, tables = _descend(settings, range(1))
-    assert results[0].theory_error is not None
-    assert results[0].theory_error < WITHIN
-    assert results[0].theory_passed_over == (1 if depth == 1 else 0)  # depth 1 replaces W in its first step
-    assert results[0].trajectory_error is not None
-    assert results[0].trajectory_error < WITHIN
-    measured = np.array(tables["gd"])[:, 5:]
-    predicted = np.array(tables["trajectory"])[:, 3:]
+    experiment = preset.load("incremental-learning", [f"model.depth={depth}"])
+    results, tables = _descend(experiment.points[0], range(experiment.seeds))
+    for result in results:
+        assert result.theory_error is not None
+        assert result.theory_error < WITHIN
+        assert result.theory_passed_over == (1 if depth == 1 else 0)  # depth 1 replaces W in its first step
+        assert result.trajectory_error is not None
+        assert result.trajectory_error < WITHIN
+    measured, predicted = (
+        table[table[:, 1] == 0] for table in (np.array(tables["gd"]), np.array(tables["trajectory"]))
+    )
+    measured, predicted = measured[:, 5:], predicted[:, 3:]
     for rank in range(3):
         worst = np.abs(measured[:, rank] - predicted[:, rank]).max()
         assert worst < WITHIN * measured[:, rank].max(), f"singular value {rank + 1}"
