@@ -52,6 +52,9 @@ async def explore() -> None:
     app = Explorer(load("quick-start", GUESSING), "cpu")
     async with app.run_test(size=SIZE) as pilot:
         await _until(pilot, app, at_work)
+        while app.explore.shown != (0, 0):  # the trial whose guesses are under way
+            await pilot.press("left_square_bracket" if app.explore.shown[0] else "left_curly_bracket")
+        await pilot.pause(SETTLE_SECONDS)
         _write(app, "explorer")
         await app.action_quit()
 
@@ -82,5 +85,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as home:
-        os.environ["MFTUI_HOME"] = home
+        os.environ |= {"MFTUI_HOME": home, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         asyncio.run(main())

@@ -225,7 +225,7 @@ _LAWS = {
 }
 _QUANTITIES = {
     "generalization_loss": Quantity("generalization loss L_gen", lambda _, trial: trial.generalization_loss, "log"),
-    "gnc_over_gd": Quantity("L_gen of Guess & Check over gradient descent's", _over_descent, "log", only=("gnc",)),
+    "gnc_over_gd": Quantity("L_gen, G&C over GD", _over_descent, "log", only=("gnc",)),
     "training_loss": Quantity("training loss L_train", lambda _, trial: trial.training_loss, "log"),
     "held_out_rmse": Quantity("held-out RMSE (units of the ratings)", lambda _, trial: trial.held_out_rmse),
     "log10_acceptance": Quantity("log10 P(L_train < ε_train)", _acceptance, only=("gnc",)),
