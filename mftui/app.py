@@ -359,6 +359,10 @@ class Explorer(App[None]):
 
         return self_contained(super().export_screenshot(title=title, simplify=simplify))
 
+    def action_help_quit(self) -> None:
+        """For ctrl+c, which elsewhere ends a program."""
+        self.notify("q leaves and stops the run; D leaves and lets it go on")
+
     def action_redraw(self) -> None:
         """For a terminal that shows something else than was sent to it."""
         self.sent.forget()

@@ -223,6 +223,11 @@ class LiveRun:
     def over(self) -> bool:
         return self.state in OVER
 
+    def is_done(self, method: Method) -> bool:
+        """Whether all trials of a method have their results."""
+        trials = len(self.experiment.points) * self.experiment.seeds
+        return sum(result.method == method for result in self.results) >= trials
+
     def poll(self) -> bool:
         """Read what is new; True if anything was."""
         alive = self._is_alive()  # before reading: what a dead worker wrote is all there

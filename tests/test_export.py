@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -319,7 +320,8 @@ def test_without_a_place_texts_go_to_stdout_and_binaries_to_a_file_here(
     for form, file in (("npz", "wide.npz"), ("parquet", "wide-results.parquet")):
         ended = mftui("export", "wide", "--format", form)
         assert (ended.status, ended.stdout, ended.stderr) == (0, "", f"wrote {file}\n")
-        assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
+        os.umask(umask := os.umask(0))
+        assert (tmp_path / file).stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
@@ -345,6 +347,10 @@ def test_the_ending_of_a_file_says_the_format_and_what_is_there_is_replaced_only
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (
+            ["--out", "all.xls"],
+            "--out, the name's ending: expected one of toml, csv, json, npz, parquet, got 'xls'",
+        ),
         (
             ["--format", "jsn"],
             "--format: expected one of toml, csv, json, npz, parquet, got 'jsn' (did you mean 'json'?)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import locale
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from engine.events import diagnostic_names
 from engine.spec.settings import PointSettings
 from mftui.canvas import Heatmap, Plot, Steps, draw, draw_heatmap
 from mftui.encoding import in_ascii, knows_unicode
-from mftui.live import MOST_POINTS, Curve, Entries, Guesses, Progress
+from mftui.live import MOST_POINTS, Curve, Entries, Guesses, LiveRun, Progress
 from mftui.screens.explore import LAYOUTS
 from mftui.themes import SIXTEEN_DARK, SIXTEEN_LIGHT
 from mftui.views import canvas_view, roles
@@ -31,8 +32,9 @@ from mftui.views.pane import Pane
 from mftui.views.ranks import Ranks
 from mftui.views.roles import color
 from mftui.views.singular_values import SingularValues, _theory
-from mftui.views.trial import Look, TrialView, smooth, trial_view
+from mftui.views.trial import Look, TrialView, running_trial, smooth, trial_view
 from tests.runs import make_run
+from tests.sweeps import no_hits, trained
 
 ALIGNED = 1
 
@@ -114,7 +116,7 @@ def test_a_pinned_trial_is_dotted_under_the_other_and_within_the_axes() -> None:
     [
         ({"predict_from": 0}, 0.0123, "┈ theory off by 1.2 %"),
         ({"predict_from": 0}, None, "┈ theory"),
-        ({"predict_from": -1}, None, "theory: set gd.predict_from to the step to predict from"),
+        ({"predict_from": -1}, None, "theory: needs gd.predict_from"),
         ({"optimizer": "adam"}, None, "theory: linear σ, plain gradient descent only"),
     ],
 )
@@ -142,6 +144,20 @@ def test_histograms_share_their_bins_and_what_is_off_the_scale_is_marked_at_the_
     assert plot.rules[0].at == plot.x.low
     assert plot.labels[0].text == " ◂ GD"
     assert plot.rules[1].at == pytest.approx(np.mean(prior))
+
+
+def test_the_trial_followed_is_guess_and_checks_as_long_as_it_has_trials_to_come(tmp_path: Path) -> None:
+    live = LiveRun(make_run(tmp_path / "run", "seeds=2", 'methods=["gd", "gnc"]', "model.width=[3, 6]"))
+    assert running_trial(live) == (0, 0)
+    live.progress = {
+        "gd": Progress(point=1, seed=1, done=100, fraction=1.0, rate=0.0),
+        "gnc": Progress(point=0, seed=1, done=10, fraction=0.1, rate=0.0),
+    }
+    live.results = [trained(point, seed, 1e-3) for point in (0, 1) for seed in (0, 1)]
+    assert running_trial(live) == (0, 1)
+    live.results += [no_hits(point, seed) for point in (0, 1) for seed in (0, 1)]
+    live.results, live.progress["gd"] = live.results[4:], replace(live.progress["gd"], seed=0)
+    assert running_trial(live) == (1, 0)  # gradient descent alone has trials to come
 
 
 def test_the_histogram_follows_the_cursor_as_far_as_the_steps_went() -> None:

@@ -76,6 +76,7 @@ def test_the_list_is_the_latest_first_and_cuts_nothing_in_a_pipe(
     assert rows[2].endswith(r"why\x1b[31m not\n" + ("so " * 40).rstrip())
     documents = json.loads(mftui(*arguments, "--json").stdout)
     assert [each["name"] for each in documents] == ["last", long, "first"]
+    assert catalog.latest().name == "last"  # though the first one's folder was written to since
     assert documents[0] == {
         "name": "last",
         "path": str(runs_directory() / "last"),

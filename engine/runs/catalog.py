@@ -106,7 +106,7 @@ def _find(name: str) -> Path:
 
 def latest() -> Path:
     """The run that was started last, a live one if there is one. Raises `RunError` if there is none."""
-    found = sorted(_folders(runs_directory()), key=lambda path: path.stat().st_mtime, reverse=True)
+    found = [entry.path for entry in entries()]
     if not found:
         raise RunError("no runs yet; `mftui run quick-start` makes one")
     live = (path for path in found if is_alive(path))

@@ -12,18 +12,22 @@ APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 """flags; a run that came from elsewhere may hold links to anywhere"""
 
 
+PRIVATE, SHARED = 0o600, 0o666
+"""permissions of what is for the user alone, and of what the user asked for, perhaps to pass it on"""
+
+
 class StoreFullError(OSError):
     """The disk (or quota) is full; everything acknowledged before is safe."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     """Replace `path` by `content` in one step that survives a crash: temporary file, fsync, rename, fsync.
 
-    Raises `StoreFullError`, and leaves what was there, when it can't be written.
+    The umask takes its part of `mode`. Raises `StoreFullError`, and leaves what was there, when it can't be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         try:
             write_all(descriptor, content)
             os.fsync(descriptor)

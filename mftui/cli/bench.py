@@ -50,7 +50,7 @@ def bench(
     Example: mftui bench --quick --only samplers
     """
     from engine.runs.catalog import RunError
-    from engine.runs.files import to_json, write_atomically
+    from engine.runs.files import SHARED, to_json, write_atomically
     from mftui import benchmark
     from mftui.plain import printable
 
@@ -70,7 +70,7 @@ def bench(
             break
     document = to_json({"benchmarks": [sheet.document() for sheet in sheets]}, indent=2)
     if out is not None:
-        write_atomically(out.absolute(), document.encode() + b"\n")
+        write_atomically(out.absolute(), document.encode() + b"\n", SHARED)
         typer.echo(f"wrote {printable(str(out))}", err=True)
     if json:
         typer.echo(document)

@@ -134,7 +134,7 @@ class _Maker:
     def make_all(self) -> None:
         """Every shipped figure; what fails is told, and the rest goes on."""
         from engine.runs.catalog import RunError
-        from engine.runs.files import write_atomically
+        from engine.runs.files import SHARED, write_atomically
         from engine.spec.defects import PresetError
         from mftui.figures.definition import figure_directory, read, shipped_figures
         from mftui.figures.files import GALLERY, gallery
@@ -148,7 +148,7 @@ class _Maker:
                 typer.echo(f"error: {name}: {failures[name]}", err=True)
         if self._out is not None:
             path = self._out / GALLERY
-            write_atomically(path, gallery(made, failures).encode())
+            write_atomically(path, gallery(made, failures).encode(), SHARED)
             typer.echo(f"wrote {path}", err=True)
         if failures:
             typer.echo(f"{len(failures)} of {len(made) + len(failures)} figures failed", err=True)

@@ -48,8 +48,10 @@ F = TypeVar("F", bound=str)
 
 def format_of(given: str | None, out: str | None, known: Sequence[F]) -> F:
     """The format asked for, else what --out ends in, else the first. Raises `RunError`."""
-    ending = Path(out).suffix.removeprefix(".") if out else ""
-    return one_of("--format", given or (ending if ending in known else known[0]), known)
+    if given:
+        return one_of("--format", given, known)
+    ending = Path(out).suffix.removeprefix(".") if out and not Path(out).is_dir() else ""
+    return one_of("--out, the name's ending", ending, known) if ending else known[0]
 
 
 def one_of(option: str, given: str, known: Sequence[F]) -> F:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.runs.files import write_atomically
+from engine.runs.files import SHARED, write_atomically
 from mftui.export.formats import Files
 
 
 def write_into(folder: Path, files: Files, *, make: bool = False) -> list[Path]:
-    """Write files into a folder, which is made if asked for; for the user's eyes only. Replaces what is there.
+    """Write files into a folder, which is made if asked for. Replaces what is there.
 
     Raises OSError.
     """
     if make:
         folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        write_atomically(folder / name, content)
+        write_atomically(folder / name, content, SHARED)
     return [folder / name for name in files]

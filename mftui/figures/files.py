@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.analysis.verdicts import Verdict, verdicts
 from engine.results import summarize
-from engine.runs.files import to_json, write_atomically
+from engine.runs.files import SHARED, to_json, write_atomically
 from engine.spec.experiment import Experiment
 from engine.spec.preset import dump
 from engine.spec.settings import METHOD_LABELS
@@ -98,7 +98,7 @@ def write(made: Made, folder: Path) -> list[Path]:
         f"{name}.json": to_json(document(made), indent=2) + "\n",
     }
     for file, text in texts.items():
-        write_atomically(folder / file, text.encode(errors="backslashreplace"))
+        write_atomically(folder / file, text.encode(errors="backslashreplace"), SHARED)
     paths = [folder / file for file in texts]
     if drawing.available():
         picture = drawing.draw(made.charts, made.title)

@@ -147,15 +147,12 @@ def trial_view(live: LiveRun, point: int, seed: int) -> TrialView:
 
 
 def running_trial(live: LiveRun) -> tuple[int, int]:
-    """Sweep point and seed the engine is at: Guess & Check's, as the slowest, else any other method's."""
-    if not live.progress:
-        return 0, live.experiment.points[0].problem.seed
-    point = max(progress.point for progress in live.progress.values())
+    """Sweep point and seed the engine is at: of the methods with trials to come Guess & Check's, as the slowest."""
+    at_work = {method: at for method, at in live.progress.items() if not live.is_done(method)} or live.progress
     for method in ("gnc", "prior", "nuclear", "gd"):
-        progress = live.progress.get(method)
-        if progress is not None and progress.point == point:
-            return point, progress.seed
-    raise AssertionError("some method is at the last point")
+        if (progress := at_work.get(method)) is not None:
+            return progress.point, progress.seed
+    return 0, live.experiment.points[0].problem.seed
 
 
 SMOOTHED_POINTS = 15
