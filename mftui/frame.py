@@ -115,7 +115,8 @@ def cells(strips: Iterable[Strip], dark: bool | None = None) -> list[Cell]:
                 elif width := get_character_cell_size(character):
                     found += [(character, seen), ("", seen)][:width]
                 elif found and category(character) in ("Mn", "Me"):  # an accent; nothing that steers a terminal
-                    found[-1] = (found[-1][0] + character, found[-1][1])
+                    whose = -1 if found[-1][0] else -2  # a wide character fills two
+                    found[whose] = (found[whose][0] + character, found[whose][1])
     return found
 
 

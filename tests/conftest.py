@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from coverage import Coverage
+from hypothesis import settings
 
 from tests.commands import mftui, no_worker_is_left  # noqa: F401 (fixtures)
 
+settings.register_profile("seeded", derandomize=True)
+settings.load_profile("seeded")
 _TRACED: set[str] = set()
 LONGEST = ("terminal", "cluster", "queue", "harm", "docs", "figures", "explorer", "tour", "control", "run", "packaging")
 """modules that take long, the longest first: one begun last would leave the other processes with nothing to do"""

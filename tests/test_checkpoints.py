@@ -304,9 +304,7 @@ def test_where_all_are_damaged_each_is_named_and_there_is_none(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["000002.json", "000002.safetensors", "000003.json", "000003.safetensors"]),
     keep=st.floats(0, 1),

@@ -90,9 +90,7 @@ def _raw(folder: Path, data: bytes) -> dict[str, object]:
         return answer
 
 
-@settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.one_of(st.binary(min_size=1, max_size=50), st.sampled_from([b"[" * 4000, b"{}", b"null", b"9" * 5000])))
 def test_any_bytes_are_answered_by_a_sentence_and_the_server_goes_on(
     data: bytes, asked: Control, run_folder: Path

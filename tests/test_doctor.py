@@ -156,6 +156,7 @@ SCRIPT = Path(sys.executable).with_name("mftui")
 def _bash(commands: str, home: Path) -> str:
     """What bash prints, with `mftui` on its path and a home of its own."""
     environment = {**os.environ, "HOME": str(home), "PATH": f"{SCRIPT.parent}:{os.environ['PATH']}"}
+    commands += "\nexit $?"  # or bash becomes the last command, which then finds another shell above it
     ended = subprocess.run(
         ["bash", "--norc", "-c", commands], env=environment, capture_output=True, text=True, check=False
     )

@@ -293,7 +293,7 @@ def test_a_trial_of_nonsense_is_left_out_with_a_note(run: RunDirectory, mftui: C
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4))
 def test_whatever_is_damaged_in_a_run_it_is_exported_or_refused_with_a_sentence(
     seed: int, kinds: list[str], tmp_path: Path

@@ -7,7 +7,7 @@ import re
 from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich._palettes import STANDARD_PALETTE
 from rich.color import Color, ColorSystem
@@ -76,6 +76,7 @@ PICTURE = st.lists(st.lists(st.tuples(TEXT, st.integers(0, 3)), max_size=4), min
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(PICTURE, min_size=2, max_size=4))
+@example([[[], [("漢", 0)], []], [[], [("漢\u0301a", 0)], []]])  # an accent on a wide character
 def test_after_any_updates_the_terminal_shows_the_last_picture(pictures: list[list[list[tuple[str, int]]]]) -> None:
     width, frame, screen = 20, Frame(), Screen(20, 3)
     for lines in pictures:

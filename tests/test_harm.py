@@ -34,9 +34,7 @@ from tests.commands import no_worker_is_left, terminal  # noqa: F401 (a fixture)
 from tests.runs import make_run, small_blocks, wait_until
 
 DATA = Path(__file__).parent / "data"
-FUZZ = settings(
-    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # --- kills -----------------------------------------------------------------------------------------------------------
 
@@ -209,9 +207,7 @@ PRESETS = sorted((Path(__file__).parents[1] / "presets").glob("*.toml"))
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), preset_file=st.sampled_from(PRESETS), count=st.integers(1, 4))
 def test_a_preset_with_any_damage_is_loaded_or_refused_with_sentences(
     seed: int, preset_file: Path, count: int, tmp_path: Path

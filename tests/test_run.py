@@ -517,9 +517,7 @@ def test_a_damaged_run_directory_is_refused_with_a_sentence(
     assert str(caught.value).startswith(f"{run.path}: {message.format(path=run.path)}")
 
 
-@settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["run.json", "spec.toml"]),
     start=st.floats(0, 1),
@@ -541,7 +539,7 @@ def test_a_run_directory_with_any_damage_opens_or_gives_a_run_error(
         RunDirectory.open(path).reader().rows("gd")
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_front_end_and_a_worker_read_any_damaged_events_without_an_error(
     data: st.DataObject, tmp_path: Path, finished: Finished

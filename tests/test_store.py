@@ -206,9 +206,7 @@ def test_a_line_that_is_no_event_is_skipped_and_its_file_named(line: bytes, tmp_
 FIVE_ROWS = [(float(index), index / 7) for index in range(5)]
 
 
-@settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     length=st.integers(0, 5 * STRIDE),
     flips=st.lists(st.integers(0, 5 * STRIDE * 8 - 1), max_size=3, unique=True),
@@ -228,9 +226,7 @@ def test_whatever_happens_to_a_file_the_rows_served_are_the_first_of_those_writt
     assert served == FIVE_ROWS[: len(served)]
 
 
-@settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=200), prefix=st.sampled_from([b"", b'{"event": "a"}\n', b'{"event": ']))
 def test_any_bytes_in_an_events_file_are_read_without_an_error(prefix: bytes, content: bytes, tmp_path: Path) -> None:
     (tmp_path / "events-0000-0001.jsonl").write_bytes(prefix + content)
