@@ -22,7 +22,7 @@ from engine.randomness import Stream
 from engine.runs.files import to_json
 from engine.samplers import SAMPLERS
 from engine.samplers.interface import GuessState, Target
-from engine.samplers.splitting import REPLICATES, SplittingState
+from engine.samplers.splitting import FEWEST_REPLICATES, SplittingState
 from engine.samplers.weighted import Weighted
 from engine.spec.names import SamplerName
 from tests.targets import run, target
@@ -95,7 +95,8 @@ def _estimates(trial: Target, state: GuessState, cuts: np.ndarray) -> Estimates:
     indicators = [(losses < cut).astype(float) for cut in cuts]
     if isinstance(state, SplittingState):
         logs = np.array(state.replicate_log_acceptance)
-        by_replicate = [[values[state.cluster.numpy() == r].mean() for r in range(REPLICATES)] for values in indicators]
+        replicate = state.cluster.numpy()
+        by_replicate = [[values[replicate == r].mean() for r in range(len(logs))] for values in indicators]
         return Estimates(
             _over_replicates(logs), _over_replicates(state.replicate_means), tuple(map(_over_replicates, by_replicate))
         )
@@ -141,7 +142,7 @@ def _key(case: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def _limit(sampler: SamplerName) -> float:
     tail = FAMILY_LEVEL / 2 / (5 * len(COMPARISONS))
-    return float(t(REPLICATES - 1).isf(tail)) if sampler == "splitting" else float(norm.isf(tail))
+    return float(t(FEWEST_REPLICATES - 1).isf(tail)) if sampler == "splitting" else float(norm.isf(tail))
 
 
 def _name(value: Any) -> str:
@@ -229,14 +230,26 @@ def test_the_verdict_fires_where_the_conditional_sampler_is_fooled() -> None:
 
 def test_replicates_of_splitting_that_disagree_make_an_unreliable_record_that_can_be_stored() -> None:
     state = SplittingState(
-        replicate_log_acceptance=tuple(-5.0 * replicate for replicate in range(REPLICATES)),
-        replicate_means=(0.1,) * REPLICATES,
-        generalization_loss=torch.linspace(0.05, 0.15, REPLICATES, dtype=torch.float64),
-        cluster=torch.arange(REPLICATES),
+        replicate_log_acceptance=tuple(-5.0 * replicate for replicate in range(FEWEST_REPLICATES)),
+        replicate_means=(0.1,) * FEWEST_REPLICATES,
+        generalization_loss=torch.linspace(0.05, 0.15, FEWEST_REPLICATES, dtype=torch.float64),
+        cluster=torch.arange(FEWEST_REPLICATES),
     )
     record = SAMPLERS["splitting"].record(target(sampler="splitting"), state)
     assert '"reliable": false' in to_json(asdict(record))
     assert "disagree" in record.advice
+
+
+def test_splitting_makes_replicates_until_they_are_worth_what_was_asked_for() -> None:
+    fields: dict[str, Any] = {**TINY, "depth": 2, "eps_train": 1e-3, "sampler": "splitting", "effective_samples": 700}
+    few = run(SAMPLERS["splitting"], target(draws=1, **fields))
+    enough = run(SAMPLERS["splitting"], target(**fields))
+    assert len(few.replicate_means) == FEWEST_REPLICATES
+    assert enough.replicate_means[:FEWEST_REPLICATES] == few.replicate_means
+    worth = [SAMPLERS["splitting"].record(target(**fields), state).effective_sample_size for state in (few, enough)]
+    assert worth[0] < 700 <= worth[1]
+    between = target(**{**fields, "draws": few.draws * 10 // 8})
+    assert len(run(SAMPLERS["splitting"], between).replicate_means) in (9, 10)
 
 
 def test_splitting_gets_past_an_atom_of_the_losses() -> None:
@@ -249,7 +262,7 @@ def test_splitting_gets_past_an_atom_of_the_losses() -> None:
     estimate = _over_replicates(np.array(state.replicate_log_acceptance))
     assert reference.hits > 30
     error = math.hypot(estimate.error, 1 / math.sqrt(reference.hits))
-    assert abs(estimate.value - log_rate) < float(t(REPLICATES - 1).isf(0.0005)) * error
+    assert abs(estimate.value - log_rate) < float(t(FEWEST_REPLICATES - 1).isf(0.0005)) * error
 
 
 def test_deep_linear_priors_neither_overflow_nor_underflow_in_single_precision() -> None:

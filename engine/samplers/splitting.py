@@ -7,9 +7,9 @@ the loss stays under the threshold, which leaves the prior restricted to the lev
 the product of the levels' survival rates [Au, Beck 2001; Cérou, Guyader 2007; moves: Cotter, Roberts, Stuart, White
 2013].
 
-Any prior, activation, normalization and ε. Exact as particles and moves grow; independent replicates give the standard
-errors. Restarting in place, with every survivor copied equally often up to one, keeps the estimate's bias of order
-1/particles.
+Any prior, activation, normalization and ε. Exact as particles and moves grow. Independent replicates give the standard
+errors, and as long as these are larger than the effective samples asked for allow, there are more replicates.
+Restarting in place, with every survivor copied equally often up to one, keeps the estimate's bias of order 1/particles.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.special import stdtrit
 from torch import Tensor
 
 from engine.models.factorization import factor_shapes
@@ -31,7 +32,8 @@ from engine.samplers.interface import ENOUGH_EFFECTIVE_SAMPLES, KEPT_MATRICES, D
 from engine.samplers.weighted import LOG10_E, weighted_quantiles
 from engine.spec.settings import PointSettings
 
-REPLICATES = 8
+FEWEST_REPLICATES = 8
+"""three were seen to understate the standard errors"""
 LEVEL_QUANTILE = 0.2
 MOVES_PER_LEVEL = 8
 TARGET_ACCEPTANCE = 0.25
@@ -39,8 +41,6 @@ MAX_LEVELS = 500
 """at a fifth a level, P = 10⁻³⁵⁰"""
 FEWEST_PARTICLES = 1000
 NUMBERS_PER_CHUNK = {"cpu": 1 << 17, "cuda": 1 << 24}
-STUDENT_T_97_5 = 2.364624
-"""of REPLICATES − 1 = 7 degrees of freedom"""
 MAX_LOG10_ERROR = 0.2
 """of a reliable acceptance probability: a factor of 1.6"""
 
@@ -61,6 +61,8 @@ class SplittingState(GuessState):
     """of the replicate in flight, so far"""
     replicate_log_acceptance: tuple[float, ...] = ()
     replicate_means: tuple[float, ...] = ()
+    replicates: int = FEWEST_REPLICATES
+    """how many there are to be, as the finished ones have it"""
 
 
 class Splitting:
@@ -70,13 +72,13 @@ class Splitting:
     def fraction(self, target: Target, state: SplittingState) -> float:
         eps = target.point.gnc.eps_train
         done = len(state.replicate_means)
-        if done == REPLICATES:
+        if done == state.replicates:
             return 1.0
         # Thresholds fall geometrically, roughly: the logarithm tells how far down a replicate is.
         within = 0.0
         if state.level > 1 and state.threshold < 1:
             within = min(0.9, math.log(state.threshold) / min(math.log(eps), -1e-9))
-        return (done + within) / REPLICATES
+        return (done + within) / state.replicates
 
     def step(self, target: Target, state: SplittingState) -> SplittingState:
         """Draw a replicate's particles, or lower the threshold, or move all particles once."""
@@ -91,16 +93,17 @@ class Splitting:
     def record(self, target: Target, state: SplittingState) -> GuessRecord:
         acceptance = _acceptance(state.replicate_log_acceptance)
         summary, size = _loss_summary(state)
-        precise = acceptance.high - acceptance.low < 2 * STUDENT_T_97_5 * MAX_LOG10_ERROR
+        count = len(state.replicate_means)
+        precise = acceptance.high - acceptance.low < 2 * _student_t(count) * MAX_LOG10_ERROR
         reliable = summary is not None and precise and size >= ENOUGH_EFFECTIVE_SAMPLES
-        advice = f"{len(state.replicate_means)} independent replicates of {_particles(target.point):,} particles"
+        advice = f"{count} independent replicates of {_particles(target.point):,} particles"
         if summary is None:
             advice += (
                 f" did not arrive at ε_train in {MAX_LEVELS} levels (best training loss "
                 f"{state.best_training_loss:.3g}): raise gnc.eps_train"
             )
         elif not reliable:
-            advice += " disagree: raise gnc.effective_samples for more particles"
+            advice += " disagree: raise gnc.effective_samples for more particles, or gnc.draws for more replicates"
         return GuessRecord(
             sampler="splitting",
             draws=state.draws,
@@ -120,9 +123,9 @@ def _particles(point: PointSettings) -> int:
 
 
 def expected_moves(point: PointSettings, acceptance: float) -> int:
-    """How often all replicates draw or move a particle, where a guess fits with probability `acceptance` > 0."""
+    """How often the fewest replicates draw or move a particle, where a guess fits with probability `acceptance` > 0."""
     levels = math.ceil(math.log(acceptance) / math.log(LEVEL_QUANTILE))
-    return REPLICATES * _particles(point) * (1 + MOVES_PER_LEVEL * levels)
+    return FEWEST_REPLICATES * _particles(point) * (1 + MOVES_PER_LEVEL * levels)
 
 
 def _numbers(point: PointSettings) -> int:
@@ -236,7 +239,7 @@ def _finish_replicate(target: Target, state: SplittingState) -> SplittingState:
     """Keep the particles under ε_train; a replicate that ran out of levels has none, and counts as P = 0."""
     arrived = state.threshold <= target.point.gnc.eps_train
     position = (state.losses < target.point.gnc.eps_train).nonzero()[:, 0]
-    kept = KEPT_MATRICES // REPLICATES
+    kept = KEPT_MATRICES // FEWEST_REPLICATES
     columns = _columns(target, state.latent[:, position])
     draws = Draws.of(
         target,
@@ -252,7 +255,7 @@ def _finish_replicate(target: Target, state: SplittingState) -> SplittingState:
     step = state.step
     state = state.extended([draws])  # type: ignore[assignment]
     mean = float(draws.generalization_loss.mean()) if arrived else math.nan
-    return replace(
+    state = replace(
         state,
         step=step + 1,
         latent=torch.empty(0, 0, dtype=state.latent.dtype, device=state.latent.device),
@@ -263,6 +266,24 @@ def _finish_replicate(target: Target, state: SplittingState) -> SplittingState:
         ),
         replicate_means=(*state.replicate_means, mean),
     )
+    return replace(state, replicates=_replicates(target.point, state))
+
+
+def _replicates(point: PointSettings, state: SplittingState) -> int:
+    """How many come to the effective samples asked for, or to `gnc.draws` if these are fewer; at least what there is."""
+    done = len(state.replicate_means)
+    if done < FEWEST_REPLICATES:
+        return FEWEST_REPLICATES
+    _, size = _loss_summary(state)
+    if size == 0:  # none arrived at ε_train
+        return done
+    enough = math.ceil(done * point.gnc.effective_samples / size)
+    return max(done, min(enough, done * point.gnc.draws // state.draws))
+
+
+def _student_t(replicates: int) -> float:
+    """The 97.5 % quantile of Student's t for the mean of so many, of at least two."""
+    return float(stdtrit(max(replicates, 2) - 1, 0.975))
 
 
 def _acceptance(log_acceptances: tuple[float, ...]) -> Interval:
@@ -274,7 +295,7 @@ def _acceptance(log_acceptances: tuple[float, ...]) -> Interval:
     ratios = np.exp(logs - largest)
     value = (math.log(ratios.mean()) + largest) * LOG10_E
     relative_error = float(ratios.std(ddof=1)) / math.sqrt(len(ratios)) / float(ratios.mean()) if len(ratios) > 1 else 1
-    margin = STUDENT_T_97_5 * relative_error * LOG10_E
+    margin = _student_t(len(ratios)) * relative_error * LOG10_E
     return Interval(value, value - margin, min(value + margin, 0.0))
 
 

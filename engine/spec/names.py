@@ -57,8 +57,6 @@ class OptimizerTraits(Traits):
 class SamplerTraits(Traits):
     counts: bool = False
     """makes literal guesses: hits over draws estimate P(hit) at any time"""
-    limited: bool = True
-    """stops after `gnc.draws`"""
 
 
 ACTIVATIONS: dict[ActivationName, ActivationTraits] = {
@@ -99,7 +97,7 @@ SAMPLERS: dict[SamplerName, SamplerTraits] = {
     "rejection": SamplerTraits("the literal way", counts=True),
     "collapsed": SamplerTraits("literal guesses of W alone, without its hidden weights (Gaussian prior)", counts=True),
     "conditional": SamplerTraits("guesses of hidden features, the last layer given the data (Gaussian prior)"),
-    "splitting": SamplerTraits("from the prior to ε_train by a ladder of thresholds", limited=False),
+    "splitting": SamplerTraits("from the prior to ε_train by a ladder of thresholds"),
 }
 
 CHOICES: Mapping[str, Mapping[Any, Traits]] = {

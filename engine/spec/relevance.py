@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.spec.names import OPTIMIZERS, SAMPLERS
+from engine.spec.names import OPTIMIZERS
 
 METHODS_KEY = "methods"
 
@@ -51,7 +51,6 @@ _GUESSES = _where(METHODS_KEY, "gnc", "prior")
 _MOMENTUM = _where("gd.optimizer", *(name for name, traits in OPTIMIZERS.items() if traits.momentum))
 _ADAPTIVE = _where("gd.optimizer", *(name for name, traits in OPTIMIZERS.items() if traits.adaptive))
 _BATCHES = _where("gd.optimizer", *(name for name, traits in OPTIMIZERS.items() if traits.batches))
-_LIMITED = Condition("gnc.sampler", none_of=tuple(name for name, traits in SAMPLERS.items() if not traits.limited))
 
 CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "problem.path": (_where("problem.kind", "file", "ratings"),),
@@ -84,7 +83,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "gnc.scaling": (_GUESSES,),
     "gnc.normalize": (_GUESSES,),
     "gnc.mode": (_GNC,),
-    "gnc.draws": (_LIMITED, _GNC),
+    "gnc.draws": (_GNC,),
     "gnc.effective_samples": (_where("gnc.mode", "posterior"), _GNC),
     "gnc.prior_draws": (_where(METHODS_KEY, "prior"),),
     "gnc.measure_laws": (_where(METHODS_KEY, "prior"), _DEEP),

@@ -150,7 +150,8 @@ class GnCSettings(Section):
     mode: Literal["posterior", "first_hit"] = "posterior"
     """posterior: draw until the posterior is known well enough; first_hit: until the first guess fits"""
     draws: Count = 10_000_000
-    """most guesses per trial; the conditional sampler counts guesses of hidden features, splitting needs no limit"""
+    """most guesses per trial; the conditional sampler counts guesses of hidden features, splitting its particles'
+    moves (eight replicates are made in any case)"""
     effective_samples: Count = 2_000
     """accepted guesses (effective ones, where they carry weights) after which a trial stops"""
     prior_draws: Count = 100_000
