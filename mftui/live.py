@@ -43,32 +43,52 @@ class Curve:
     """Gradient descent on one data set: evenly spaced log points, and the last."""
 
     def __init__(self) -> None:
-        self._rows: list[NDArray[np.float64]] = []
+        self._kept = np.empty((0, 0))
+        """room for rows, in one piece: as an array each they took megabytes more before a thinning than after it, and
+        one comes half as often each time"""
+        self._count = 0
+        """rows that are kept"""
         self._stride = 1
         self._seen = 0
         self._table: NDArray[np.float64] | None = None
 
     def extend(self, rows: NDArray[np.float64]) -> None:
         """Add rows (step, training loss, generalization loss, singular values); a repeated step replaces the old."""
-        while self._rows and self._rows[-1][0] >= rows[0, 0]:  # in format 1 a resumed run began its trials anew
-            self._rows.pop()
-            self._seen = len(self._rows) * self._stride
-        if self._rows and (self._seen - 1) % self._stride:
-            self._rows.pop()  # was kept for being the last
-        kept = rows[-self._seen % self._stride :: self._stride]
-        self._rows.extend(row.copy() for row in kept)  # a view would keep all rows of its poll
+        while self._count and self._kept[self._count - 1, 0] >= rows[0, 0]:  # in format 1 a resumed run began anew
+            self._count -= 1
+            self._seen = self._count * self._stride
+        if self._count and (self._seen - 1) % self._stride:
+            self._count -= 1  # was kept for being the last
+        while self._count + len(rows[self._next :: self._stride]) > 2 * MOST_POINTS:
+            half = self._kept[: self._count : 2]
+            self._kept[: len(half)] = half
+            self._count, self._stride = len(half), 2 * self._stride
+        self._append(rows[self._next :: self._stride])
         self._seen += len(rows)
-        while len(self._rows) > 2 * MOST_POINTS:
-            self._rows, self._stride = self._rows[::2], 2 * self._stride
         if (self._seen - 1) % self._stride:
-            self._rows.append(rows[-1].copy())
+            self._append(rows[-1:])
         self._table = None
 
     @property
+    def _next(self) -> int:
+        """Rows to come until one is kept."""
+        return -self._seen % self._stride
+
+    def _append(self, rows: NDArray[np.float64]) -> None:
+        end = self._count + len(rows)
+        if end > len(self._kept):
+            room = np.empty((min(max(end, 2 * len(self._kept)), 2 * MOST_POINTS + 1), rows.shape[1]))
+            if self._count:
+                room[: self._count] = self._kept[: self._count]
+            self._kept = room
+        self._kept[self._count : end] = rows
+        self._count = end
+
+    @property
     def table(self) -> NDArray[np.float64]:
-        """Shape (rows, 3 + number of singular values)."""
+        """Shape (rows, 3 + number of singular values); what comes later does not change it."""
         if self._table is None:
-            self._table = np.array(self._rows)
+            self._table = self._kept[: self._count].copy()
         return self._table
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import locale
 import math
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from textual.app import App, ComposeResult
 from textual.theme import BUILTIN_THEMES
 
 from engine.events import diagnostic_names
+from engine.runs.store import Writer
 from engine.spec.settings import PointSettings
 from mftui.canvas import Heatmap, Plot, Steps, draw, draw_heatmap
 from mftui.encoding import in_ascii, knows_unicode
@@ -318,6 +320,33 @@ def test_a_curve_whose_run_began_anew_has_each_step_once() -> None:
     curve.extend(np.array([[0.0, 1], [10, 2], [20, 3]]))
     curve.extend(np.array([[10.0, 5], [20, 6], [30, 7]]))
     assert curve.table.tolist() == [[0, 1], [10, 5], [20, 6], [30, 7]]
+
+
+def test_what_a_curve_told_stays_as_it_was_when_more_comes() -> None:
+    curve = Curve()
+    curve.extend(np.column_stack([np.arange(3 * MOST_POINTS), np.ones(3 * MOST_POINTS)]))
+    told, then = curve.table, curve.table.copy()
+    curve.extend(np.column_stack([np.arange(3 * MOST_POINTS, 9 * MOST_POINTS), np.zeros(6 * MOST_POINTS)]))
+    assert np.array_equal(told, then)
+
+
+def test_a_run_takes_the_same_memory_however_long_it_is_followed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "seeds=1", "model.width=[3]")
+    live, step, taken = LiveRun(run), 0, list[int]()
+    tracemalloc.start()
+    with Writer(run.path, run.tables, 0) as writer:
+        for _ in range(32):  # curves come to be full, and are thinned, in the 4th, the 8th and the 16th
+            for table in ("gd", "diagnostics", "matrices"):
+                rows = np.zeros((MOST_POINTS // 2 + 1, len(run.tables[table])))
+                rows[:, 2] = step + np.arange(len(rows))
+                writer.rows(table, rows)
+            step += len(rows)
+            assert live.poll()
+            taken.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert live.curves[0, 0].steps[-1] == step - 1
+    settled = taken[4:]
+    assert max(settled) - min(settled) < 100_000  # bytes; half of the curves' rows are 500,000
 
 
 def test_a_run_of_which_nothing_is_stored_yet_can_be_looked_at(tmp_path: object) -> None:
