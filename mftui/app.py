@@ -184,6 +184,7 @@ class Explorer(App[None]):
         for mode in SCREENS:  # the CSS that came with each is read; the screens are styled when they are gone to
             self.get_screen_stack(mode)[0]._css_update_count = self._css_update_count
         self._ahead.stop()
+        gc.collect()  # what is frozen as garbage would be kept for good
         gc.freeze()
 
     def _tidy(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
@@ -453,6 +454,17 @@ async def test_the_other_screens_are_made_before_anybody_goes_to_them(monkeypatc
             await pilot.press(str(number))
             assert app.current_mode == mode
             assert app.screen is app.get_screen_stack(mode)[0]
+
+
+@pytest.mark.usefixtures("_finished")
+async def test_what_is_frozen_for_good_is_no_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    garbage: list[int] = []
+    monkeypatch.setattr("mftui.app.AHEAD_SECONDS", 0.01)
+    monkeypatch.setattr(gc, "freeze", lambda: garbage.append(gc.collect()))
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: len(garbage) == 2, "what is frozen when the app is ready, and with all screens")
+    assert max(garbage) < 100  # objects; making the screens leaves ten thousand
 
 
 @pytest.mark.usefixtures("_finished")
