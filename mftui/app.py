@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import time
@@ -112,6 +113,8 @@ class Explorer(App[None]):
             self.add_class("-few-colors")
         self.experiment = experiment
         self.session = Session(device, spare)
+        self.tour_session = self.session.beside()
+        """the Tour's runs are its own: Explore and Sweep show what they showed"""
         self.sent = Frame()
         self.governor = Governor(rate_for(ssh_link(), low_bandwidth=low_bandwidth, max_rate=max_rate))
         self.governor.arrived = self.catch_up
@@ -209,9 +212,9 @@ class Explorer(App[None]):
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    def begin(self, experiment: Experiment, *, in_passing: bool = False) -> None:
-        """Stop the run that goes on, if it was started here, and start another; see `Session.start`."""
-        self.run_worker(self._enter(experiment, lambda: self.session.start(experiment, in_passing=in_passing)))
+    def begin(self, experiment: Experiment) -> None:
+        """Stop the run that goes on, if it was started here, and start another."""
+        self.run_worker(self._enter(experiment, lambda: self.session.start(experiment)))
 
     def go_on(self, run: RunDirectory) -> None:
         """Resume a run here."""
@@ -229,7 +232,16 @@ class Explorer(App[None]):
             self.error = str(error)
         self.explore.take_up()
         self._show()
+        self.keep_spare()
+
+    def keep_spare(self) -> None:
+        """Have a worker ready for the next start, in a while."""
         self.set_timer(SPARE_SECONDS, self.session.keep_spare)
+
+    async def take_over(self) -> None:
+        """Show the Tour's run in Explore, as if it had been begun there."""
+        if (live := self.tour_session.live) is not None:
+            await self._enter(live.experiment, lambda: self.session.take_over(self.tour_session))
 
     async def may_leave(self) -> bool:
         """Ask, if a run that was started here is at work and another is to be opened. Only in a worker."""
@@ -259,7 +271,9 @@ class Explorer(App[None]):
             return
         self._put_off = False
         self.catch_up()
-        self._stale = self.session.poll() or self._stale
+        shown = self.lab_screen.session if self.lab_screen else self.session
+        news = {session: session.poll() for session in (self.session, self.tour_session)}
+        self._stale = news[shown] or self._stale
         if self._stale and self.governor.has_room():
             self._show()
 
@@ -370,7 +384,7 @@ class Explorer(App[None]):
         self.refresh(layout=True)
 
     async def action_quit(self) -> None:
-        await self.session.close()
+        await asyncio.gather(self.session.close(), self.tour_session.close())
         self.exit(message=self.farewell())
 
     def farewell(self) -> str | None:

@@ -1,4 +1,4 @@
-"""The run on the screen, and the spare worker that waits for the next one. Knows nothing of widgets."""
+"""A run on the screen, and the spare worker that waits for the next one. Knows nothing of widgets."""
 
 from __future__ import annotations
 
@@ -28,12 +28,19 @@ class Session:
         self.stopping = False
         self.ours = False
         """whether the run was started here, and is stopped for another"""
-        self._spare = spare
+        self._spares = [spare] if spare else []
+        """one at most; shared with the sessions beside this one"""
         self._starting = asyncio.Lock()
         self._ending: list[LiveRun] = []
         """runs left behind whose workers were slow to stop"""
         self._passing: set[Path] = set()
         """runs that nobody asked for, such as those of the tour's pages"""
+
+    def beside(self) -> Session:
+        """Another, with a run of its own and the same spare worker."""
+        other = Session(self.device)
+        other._spares = self._spares
+        return other
 
     async def start(self, experiment: Experiment, *, in_passing: bool = False) -> None:
         """Raises `RunError` or OSError if the run can't be made or started.
@@ -43,7 +50,7 @@ class Session:
         async with self._starting:
             await self._leave()
             run = await asyncio.to_thread(RunDirectory.create, experiment, self.device, urgent=True)
-            spare, self._spare = self._spare, None
+            spare = self._spares.pop() if self._spares else None
             self.live = await asyncio.to_thread(LiveRun.start, run, spare)
             self.ours = True
             if in_passing:
@@ -64,6 +71,13 @@ class Session:
             await asyncio.to_thread(live.poll)  # before anybody else polls it
             self.live, self.ours = live, False
 
+    async def take_over(self, other: Session) -> None:
+        """Show what the other session shows, from here on this one's."""
+        async with self._starting:
+            await self._leave()
+            self.live, self.ours = other.live, other.ours
+            other.live, other.ours = None, False
+
     @property
     def at_work_here(self) -> bool:
         """Whether there is a run that would be stopped."""
@@ -71,8 +85,8 @@ class Session:
 
     def keep_spare(self) -> None:
         """Have a worker ready for the next start: it has loaded what takes seconds."""
-        if self._spare is None:
-            self._spare = Spare()
+        if not self._spares:
+            self._spares.append(Spare())
 
     async def ask(self, kind: Kind, value: float | None = None) -> None:
         """Raises `ControlError` if the worker refuses, OSError if it can't be reached."""
@@ -100,9 +114,8 @@ class Session:
     async def close(self) -> None:
         """Stop what was started here."""
         async with self._starting:
-            self._passing.clear()  # the last one is told of on leaving
-            if self._spare is not None:
-                self._spare.dismiss()
+            while self._spares:
+                self._spares.pop().dismiss()
             await self._leave()
 
     async def _leave(self) -> None:

@@ -29,7 +29,7 @@ from mftui.tour import EMPHASIS, Page, layout, page_of, pages
 from mftui.tour import parse as parse_page
 from mftui.views.confirm import Confirm
 from tests.commands import Command
-from tests.lab import EXTENTS, no_worker, rows_of, until
+from tests.lab import EXTENTS, computed, no_worker, rows_of, until
 from tests.pictures import text_on
 from tests.runs import follow_to_end
 from tests.sweeps import trained
@@ -365,6 +365,7 @@ async def test_points_are_chosen_the_run_is_repeated_and_handed_over_to_explore(
         first = screen.live.run.name
         await pilot.press("r")
         await until(pilot, lambda: screen.live is not None and screen.live.run.name != first, "another run")
+        await until(pilot, lambda: not screen.lab.session.at_work_here, "the end of what Explore shows")
         await pilot.press("enter")
         await until(pilot, lambda: screen.app.screen is not screen and screen.lab.lab_screen is not None, "Explore")
         form = screen.app.screen.form  # type: ignore[attr-defined]
@@ -373,24 +374,50 @@ async def test_points_are_chosen_the_run_is_repeated_and_handed_over_to_explore(
 
 @pytest.mark.slow
 @on_workers
-async def test_a_run_of_the_users_own_goes_on_until_r_says_otherwise() -> None:
+async def test_a_run_of_the_users_own_goes_on_beside_the_tours() -> None:
     own = parse("methods = ['gd']\n[gd]\nsteps = 1_000_000_000\n", "own")
     app = Explorer(own, "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
         await until(pilot, lambda: app.session.live and app.session.live.state == "running", "the run")
-        await pilot.press("5")
-        await until(pilot, lambda: "own goes on; r stops it" in text_on(app), "the note")
+        screen, live = await opened(pilot), app.session.live
         await pilot.press("n")
-        await until(
-            pilot, lambda: f"own goes on; r stops it and runs {pages()[1].preset}" in text_on(app), "the next page"
-        )
-        assert app.session.live is not None
-        assert app.session.live.experiment.name == "own"
-        await pilot.press("r")
-        screen = app.screen
-        assert isinstance(screen, TourScreen)
-        await until(pilot, lambda: screen.live is not None, "the page's run")
+        await until(pilot, lambda: screen.live and screen.live.state in ("running", "finished"), "the page's run")
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        assert app.session.live is live
+        assert live is not None
+        assert live.state == "running"
+        assert app.explore.form.check() == own
         await app.action_quit()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_finished")
+async def test_explore_shows_what_it_did_before_the_tour_until_enter_hands_the_tours_run_over() -> None:
+    own = parse("methods = ['gd']\n[gd]\nsteps = 200\nlog_every = 10\n", "own")
+    app = Explorer(own, "cpu")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.session.live is not None, "the run")
+        await app.session.watch(computed(RunDirectory.create(own, "cpu")))
+        await pilot.press("home")
+        live, look = app.session.live, app.explore.look
+        assert look.cursor == 0
+        screen = await opened(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: screen.live is not None, "the tour's run")
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        assert (app.session.live, app.explore.look, app.explore.form.check()) == (live, look, own)
+        await pilot.press("5")
+        await until(pilot, lambda: app.screen is screen, "the tour")
+        tours = screen.live
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        assert app.session.live is tours
+        assert app.experiment.name == pages()[0].preset
+        await pilot.press("5", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore, which has that run already")
+        assert app.session.live is tours
 
 
 @pytest.mark.slow
@@ -446,7 +473,7 @@ async def test_a_run_begun_in_passing_is_removed_when_it_is_left_without_a_resul
         there.append(session.live.run.path)
     assert [path.exists() for path in there] == [False, True, True]
     await session.close()
-    assert there[-1].exists(), "leaving says how to go on with it"
+    assert not there[-1].exists()
 
 
 async def test_a_run_begun_in_passing_stays_with_its_results_and_when_it_ends_late_without(

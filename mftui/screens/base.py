@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.spec.experiment import Experiment
+from mftui.session import Session
 from mftui.views.status import Status
 
 if TYPE_CHECKING:
@@ -155,9 +156,14 @@ class LabScreen(Screen[None]):
         return cast("Explorer", self.app)
 
     @property
+    def session(self) -> Session:
+        """Whose run the screen shows."""
+        return self.lab.session
+
+    @property
     def experiment(self) -> Experiment:
         """Of the run on the screen; without one, what is to be started."""
-        live = self.lab.session.live
+        live = self.session.live
         return live.experiment if live else self.lab.experiment
 
     def status(self, shown: str) -> Status:

@@ -433,12 +433,12 @@ class RunsScreen(ListScreen):
         await self._refresh()
 
     def _let_go(self, entry: Entry) -> bool:
-        """Before a run's folder goes away: whether Explore showed it, and no longer reads in it."""
-        live = self.lab.session.live
-        if live is None or live.run.path != entry.path or not live.over:
-            return False
-        self.lab.session.live = None
-        return True
+        """Before a run's folder goes away: nobody reads in it any more; whether Explore showed it."""
+        showed = False
+        for session in (self.lab.session, self.lab.tour_session):
+            if session.live is not None and session.live.run.path == entry.path and session.live.over:
+                session.live, showed = None, showed or session is self.lab.session
+        return showed
 
     def action_note(self) -> None:
         self._with_run(self._note)

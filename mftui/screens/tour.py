@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.results import summarize
+from engine.runs.catalog import RunError
 from engine.spec.experiment import Experiment
 from engine.spec.preset import load
 from engine.spec.settings import METHOD_LABELS
@@ -24,6 +26,7 @@ from mftui.figures.collect import stored
 from mftui.formatting import NOTHING, format_acceptance, format_loss
 from mftui.live import LiveRun
 from mftui.screens.base import LabScreen, key
+from mftui.session import Session
 from mftui.tour import EMPHASIS, Page, layout, pages
 from mftui.views.guesses import GuessesPane
 from mftui.views.losses import Losses
@@ -35,8 +38,6 @@ from mftui.views.singular_values import SingularValues
 from mftui.views.status import progress_text
 from mftui.views.trial import Look, TrialView, running_trial, trial_view
 
-YIELDING = "quick-start"
-"""the preset that the explorer opens with; untouched, it makes way for the tour"""
 FIRST_WIDTH = 60
 """cells, until it is known how many there are"""
 
@@ -175,8 +176,8 @@ class TourScreen(LabScreen):
         self._panes: tuple[Pane, ...] = ()
         self._positions: dict[int, float] = {}
         self._point: int | None = None
-        self._wanted: Experiment | None = None
-        """asked for, and not begun yet"""
+        self._error = ""
+        """why the last start failed"""
 
     def body(self) -> list[Widget]:
         return [Horizontal(self._scroll, self._beside, id="tour"), self._run]
@@ -186,12 +187,15 @@ class TourScreen(LabScreen):
         return pages()[self.number - 1]
 
     @property
+    def session(self) -> Session:
+        """The Tour's own: what Explore shows stays, and goes on."""
+        return self.lab.tour_session
+
+    @property
     def live(self) -> LiveRun | None:
-        """The run of this page's preset, if that is what runs."""
-        live = self.lab.session.live
-        if live is None or self._wanted is not None or live.experiment != _shipped(self.page.preset):
-            return None
-        return live
+        """The run of this page's preset; None before it has begun."""
+        live = self.session.live
+        return live if live is not None and live.experiment == _shipped(self.page.preset) else None
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
@@ -230,57 +234,52 @@ class TourScreen(LabScreen):
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        """Begin the page's preset; a run that the user began elsewhere is not stopped unless asked to."""
-        self._wanted = _shipped(self.page.preset)
-        self._begin_wanted()
-
-    def _begin_wanted(self) -> None:
-        live = self.lab.session.live
-        if self._wanted is None:
-            return
-        if live is not None and live.experiment == self._wanted and live.state == "finished":
-            self._wanted = None
-        elif self._may_stop():
-            self._find(self._wanted)
-            self._wanted = None
-        self.show()
-
     @work(exclusive=True)
-    async def _find(self, experiment: Experiment) -> None:
-        """Show a finished run of it, if there is one; else begin one."""
+    async def _start(self) -> None:
+        """Show the page's preset as Explore has it, or a finished run of it; else begin one."""
+        experiment, shown = _shipped(self.page.preset), self.lab.session.live
+        if shown is not None and shown.experiment == experiment and (not shown.over or shown.state == "finished"):
+            self._enter(lambda: self.session.watch(shown.run))
+            return
         found = await asyncio.to_thread(stored, experiment)
         if found is not None and found[1] == "finished":
-            self.lab.watch_run(found[0])
+            self._enter(lambda: self.session.watch(found[0]))
         else:
-            self.lab.begin(experiment, in_passing=True)
+            self._begin(experiment)
 
-    def _may_stop(self) -> bool:
-        """Whether what is at work, if anything, is the tour's or what the explorer opened with."""
-        live, ours = self.lab.session.live, {YIELDING, *(page.preset for page in pages())}
-        if live is None or live.over:
-            return True
-        return live.experiment.name in ours and live.experiment == _shipped(live.experiment.name)
+    def _begin(self, experiment: Experiment) -> None:
+        self.session.device = self.lab.session.device
+        self._enter(lambda: self.session.start(experiment, in_passing=True))
+
+    @work(group="enter")
+    async def _enter(self, enter: Callable[[], Awaitable[None]]) -> None:
+        """To its end, whatever page is turned to."""
+        self._error = ""
+        try:
+            await enter()
+        except (RunError, OSError) as error:
+            self._error = str(error)
+        self.show()
+        self.lab.keep_spare()
 
     def action_restart(self) -> None:
-        self._begin_anew()
-        self.show()
-
-    def _begin_anew(self) -> None:
-        """Whatever is at work, and whatever is stored."""
-        self._wanted = None
         self.workers.cancel_group(self, "default")
-        self.lab.begin(_shipped(self.page.preset), in_passing=True)
+        self._begin(_shipped(self.page.preset))
 
     def action_open(self) -> None:
         self._open()
 
     @work(group="open", exclusive=True)
     async def _open(self) -> None:
-        if self.live is None:
-            if not self._may_stop() and not await self.lab.may_leave():
+        """Hand the run over to Explore, unless that has it; without one, start it there."""
+        live, shown = self.live, self.lab.session.live
+        if live is None or shown is None or live.run.path != shown.run.path:
+            if not await self.lab.may_leave():
                 return
-            self._begin_anew()
+            if self.live is None:
+                self.lab.begin(_shipped(self.page.preset))
+            else:
+                await self.lab.take_over()
         await self.lab.switch_mode("explore")
 
     def on_screen_resume(self) -> None:
@@ -296,10 +295,6 @@ class TourScreen(LabScreen):
     def show(self) -> None:
         if not self.is_mounted:
             return
-        live = self.lab.session.live
-        if self._wanted is not None and live is not None and live.over:
-            self._begin_wanted()
-            return
         self._run.update(self._status(), layout=False)
         if (live := self.live) is None:
             return
@@ -314,20 +309,17 @@ class TourScreen(LabScreen):
                 pane.show(trial, look)
 
     def _status(self) -> Text:
-        lab, live = self.lab, self.lab.session.live
         narrow = "tab: the text · " if self.query_one("#tour").has_class("-panes") else "tab: the plots · "
         text = Text(narrow if self.has_class("-narrow") else "", no_wrap=True, overflow="ellipsis")
-        if lab.error:
-            return text.append(lab.error, style=Style(color=color("bad", lab.current_theme.dark), bold=True))
-        if self._wanted is not None and live is not None:
-            return text.append(f"{live.experiment.name} goes on; r stops it and runs {self.page.preset}")
-        if self.live is None:
+        dark = self.lab.current_theme.dark
+        if self._error:
+            return text.append(self._error, style=Style(color=color("bad", dark), bold=True))
+        if (live := self.live) is None:
             return text.append(f"{self.page.preset} · starting")
-        live = self.live
         point = running_trial(live)[0] if self._point is None else self._point
         label = f" · {live.experiment.label(point)}" if live.experiment.over else ""
         text.append(f"{live.experiment.name} · {live.state}{label}  ")
-        text.append_text(progress_text(live.progress, lab.current_theme.dark))
+        text.append_text(progress_text(live.progress, dark))
         return text.append(f"  {live.message}" if live.message else "")
 
     def action_point(self, by: int) -> None:
