@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -243,10 +243,12 @@ class LiveRun:
     def over(self) -> bool:
         return self.state in OVER
 
-    def is_done(self, method: Method) -> bool:
-        """Whether all trials of a method have their results."""
+    @property
+    def done(self) -> frozenset[Method]:
+        """Methods all of whose trials have their results."""
         trials = len(self.experiment.points) * self.experiment.seeds
-        return sum(result.method == method for result in self.results) >= trials
+        found = Counter(result.method for result in self.results)
+        return frozenset(method for method in self.experiment.methods if found[method] >= trials)
 
     def poll(self) -> bool:
         """Read what is new; True if anything was."""

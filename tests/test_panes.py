@@ -34,6 +34,7 @@ from mftui.views.pane import Pane
 from mftui.views.ranks import Ranks
 from mftui.views.roles import color
 from mftui.views.singular_values import SingularValues, _theory
+from mftui.views.status import progress_text
 from mftui.views.trial import Look, TrialView, running_trial, smooth, trial_view
 from tests.runs import make_run
 from tests.sweeps import no_hits, trained
@@ -160,6 +161,16 @@ def test_the_trial_followed_is_guess_and_checks_as_long_as_it_has_trials_to_come
     live.results += [no_hits(point, seed) for point in (0, 1) for seed in (0, 1)]
     live.results, live.progress["gd"] = live.results[4:], replace(live.progress["gd"], seed=0)
     assert running_trial(live) == (1, 0)  # gradient descent alone has trials to come
+
+
+def test_a_method_is_ticked_off_only_when_no_trial_of_it_follows(tmp_path: Path) -> None:
+    live = LiveRun(make_run(tmp_path / "run", "seeds=2", 'methods=["gnc"]'))
+    live.progress = {"gnc": Progress(point=0, seed=0, done=100, fraction=1.0, rate=0.0)}
+    *first, last = [(point, seed) for point in range(len(live.experiment.points)) for seed in (0, 1)]
+    live.results = [no_hits(*trial) for trial in first]
+    assert progress_text(live.progress, live.done, True).plain == "G&C 100%"
+    live.results.append(no_hits(*last))
+    assert progress_text(live.progress, live.done, True).plain == "G&C ✓"
 
 
 def test_the_histogram_follows_the_cursor_as_far_as_the_steps_went() -> None:

@@ -175,6 +175,7 @@ class LabScreen(Screen[None]):
             device=live.device if live else lab.session.device,
             shown=shown,
             progress=live.progress if live else {},
+            done=live.done if live else frozenset(),
             message=lab.error or (live.message if live else ""),
             dark=lab.current_theme.dark,
             link=lab.link,

@@ -319,7 +319,7 @@ class TourScreen(LabScreen):
         point = running_trial(live)[0] if self._point is None else self._point
         label = f" · {live.experiment.label(point)}" if live.experiment.over else ""
         text.append(f"{live.experiment.name} · {live.state}{label}  ")
-        text.append_text(progress_text(live.progress, dark))
+        text.append_text(progress_text(live.progress, live.done, dark))
         return text.append(f"  {live.message}" if live.message else "")
 
     def action_point(self, by: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from rich.style import Style
@@ -35,6 +36,8 @@ class Status:
     shown: str
     """which trial: "width 40 (2/6) · seed 0 (1/2) · following" """
     progress: dict[Method, Progress]
+    done: frozenset[Method]
+    """methods without a trial to come"""
     message: str
     dark: bool
     link: str = ""
@@ -67,7 +70,7 @@ class StatusBar(Static):
             _line(
                 Text(printable(status.title), style="bold"), Text.assemble(state, f" · {status.device}", link), width
             ),
-            _line(Text(status.shown), progress_text(status.progress, status.dark), width),
+            _line(Text(status.shown), progress_text(status.progress, status.done, status.dark), width),
         ]
         if status.message:
             lines += Text(printable(status.message), style=_bold("bad", status.dark)).wrap(self.app.console, width)
@@ -90,15 +93,15 @@ def _line(left: Text, right: Text, width: int) -> Text:
     return line
 
 
-def progress_text(progress: dict[Method, Progress], dark: bool) -> Text:
-    """GD 68% 1.2 k/s …, for the methods that have begun."""
+def progress_text(progress: dict[Method, Progress], done: Container[Method], dark: bool) -> Text:
+    """GD 68% 1.2 k/s …, for the methods that have begun; ✓ only where no other trial follows."""
     parts = Text()
     for method in METHODS:
         if (at := progress.get(method)) is None:
             continue
         rate = f" {format_count(at.rate)}/s" if at.rate and at.fraction < 1 else ""
-        done = "✓" if at.fraction >= 1 else f"{at.fraction:.0%}"
+        far = "✓" if method in done else f"{at.fraction:.0%}"
         parts.append("  " if parts else "")
         parts.append(METHOD_LABELS[method], style=color(method, dark))
-        parts.append(f" {done}{rate}")
+        parts.append(f" {far}{rate}")
     return parts

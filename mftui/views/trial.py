@@ -148,7 +148,8 @@ def trial_view(live: LiveRun, point: int, seed: int) -> TrialView:
 
 def running_trial(live: LiveRun) -> tuple[int, int]:
     """Sweep point and seed the engine is at: of the methods with trials to come Guess & Check's, as the slowest."""
-    at_work = {method: at for method, at in live.progress.items() if not live.is_done(method)} or live.progress
+    done = live.done
+    at_work = {method: at for method, at in live.progress.items() if method not in done} or live.progress
     for method in ("gnc", "prior", "nuclear", "gd"):
         if (progress := at_work.get(method)) is not None:
             return progress.point, progress.seed
