@@ -181,6 +181,8 @@ async def test_a_finished_run_is_looked_at_from_all_sides(size: tuple[int, int])
             shown = [type(pane) for pane in screen.visible_panes]
             assert set(shown) <= set(LAYOUTS[name])
             assert len(shown) == (1 if size[0] < 110 else len(LAYOUTS[name]))
+            place = f"{name} 1/{len(LAYOUTS[name])}, tab" if size[0] < 110 else f"{name}, v"
+            assert screen.visible_panes[0].border_title == f"{screen.visible_panes[0].name_of_pane} · {place}"
             assert all(pane.size.height > 3 for pane in screen.visible_panes)
         await pilot.press("?")
         assert isinstance(app.screen, HelpScreen)

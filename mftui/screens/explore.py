@@ -71,7 +71,7 @@ class ExploreScreen(LabScreen):
         ),
         key("minus", "pace(1)", "Slower", "more rest between two steps; slower replay", show=False, display="-"),
         key("f", "form", "Form", "go to the form, or hide it; escape leaves it"),
-        key("v", "layout", "Layout", "other panes"),
+        key("v", "layout", "Layout", f"another set of panes: {', '.join(LAYOUTS)}"),
         key("z", "zoom", "Zoom", "the chosen pane alone, and back"),
         key("tab", "pane(1)", "Next pane", "next pane", show=False),
         key("shift+tab", "pane(-1)", "Previous pane", "previous pane", show=False),
@@ -218,7 +218,8 @@ class ExploreScreen(LabScreen):
         for pane in self._panes:
             pane.display = pane in members and (not alone or pane is chosen)
         for number, pane in enumerate(members, 1):
-            pane.border_title = f"{pane.name_of_pane}" + (f" · {number}/{len(members)}, tab" if alone else "")
+            place = f" · {self._layout} {number}/{len(members)}, tab" if alone else ""
+            pane.border_title = pane.name_of_pane + (place or (f" · {self._layout}, v" if number == 1 else ""))
         shown = 1 if alone else len(members)
         columns = 1 if shown == 1 else 2 if shown <= 4 else 3
         self._grid.styles.grid_size_columns = columns
