@@ -201,8 +201,8 @@ class Explorer(App[None]):
 
     @property
     def lab_screen(self) -> LabScreen | None:
-        """The screen under any dialog."""
-        below = self.screen_stack[0]
+        """The screen under any dialog; None at the very end."""
+        below = next(iter(self.screen_stack), None)
         return below if isinstance(below, LabScreen) else None
 
     @property
