@@ -30,6 +30,9 @@ from mftui.keymap import keymap_file
 from mftui.live import LiveRun
 from mftui.screens.base import SCREENS, Keys, LabScreen
 from mftui.screens.explore import LAYOUTS, ExploreScreen, new_learning_rate
+from mftui.screens.presets import PresetsScreen
+from mftui.screens.runs import RunsScreen
+from mftui.screens.sweep import SweepScreen
 from mftui.screens.tour import TourScreen
 from mftui.session import Session
 from mftui.terminal import LOW_BANDWIDTH_RATE, Governor, rate_for
@@ -37,13 +40,13 @@ from mftui.views.alignment import Alignment
 from mftui.views.event_log import EventLog
 from mftui.views.fields.field_list import FieldList
 from mftui.views.guesses import GuessesPane
-from mftui.views.help_screen import HelpScreen
+from mftui.views.help_screen import HelpScreen, KeyList, written
 from mftui.views.losses import Losses
 from mftui.views.matrices import Matrices
 from mftui.views.ranks import Ranks
 from mftui.views.replay import Replay
 from mftui.views.singular_values import SingularValues
-from tests.lab import EXTENTS, computed, no_worker, notices, rows_of, until
+from tests.lab import EXTENTS, computed, no_worker, notices, rows_of, to_screen, until
 from tests.runs import CEILING_SECONDS, make_run
 
 pytestmark = pytest.mark.slow
@@ -326,7 +329,22 @@ async def test_y_puts_the_histogram_on_a_log_axis_and_is_refused_where_there_is_
         assert notices(app)[-1] == "alignment of singular vectors: there is no other y axis"
 
 
-@pytest.mark.parametrize("screen", [ExploreScreen, TourScreen])
+@pytest.mark.usefixtures("_no_worker")
+async def test_help_has_a_line_for_every_key_of_every_screen() -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=(160, 45)) as pilot:
+        for mode in SCREENS:
+            screen = await to_screen(pilot, mode, LabScreen)
+            await pilot.press("question_mark")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
+            lines = app.screen.query_one(KeyList)._lines
+            told = {(key, name) for key, _, name in lines if name}
+            bindings = [each for owner in (*screen.key_owners, app) for each in type(owner).BINDINGS]
+            assert told == {(written(each.key), each.id) for each in bindings if isinstance(each, Binding)}, mode
+            await pilot.press("escape")
+
+
+@pytest.mark.parametrize("screen", [ExploreScreen, SweepScreen, RunsScreen, PresetsScreen, TourScreen])
 def test_every_key_has_a_meaning_and_a_name_of_its_own(screen: type[LabScreen]) -> None:
     bindings = [*screen.BINDINGS, *Explorer.BINDINGS, *(FieldList.BINDINGS if screen is ExploreScreen else [])]
     found = [each for each in bindings if isinstance(each, Binding)]
@@ -640,7 +658,7 @@ async def test_help_tells_of_the_keys_that_were_chosen_and_a_notice_of_mistakes_
         assert "keys.toml leaves no key for pause on Explore" in said
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
-        told = {each.action: each.key_display or each.key for each in app.screen._keys}
+        told = {each.action: written(each.key) for each in app.screen._keys}
         assert (told["stop"], told["restart"], told["cursor(-1)"]) == ("space", "nosuchkey", "b")
         assert "pause" not in told
 

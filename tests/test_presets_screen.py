@@ -20,7 +20,7 @@ from mftui.plain import paragraphs
 from mftui.screens.explore import ExploreScreen
 from mftui.screens.presets import PresetsScreen, save, wrong_name
 from mftui.views.confirm import Confirm
-from mftui.views.help_screen import HelpScreen
+from mftui.views.help_screen import HelpScreen, written
 from mftui.views.preset_page import page, settings
 from tests.lab import SIZES, answer, no_worker, notices, showing, to_screen, until
 
@@ -287,7 +287,7 @@ async def test_help_names_every_key(size: tuple[int, int]) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
         shown = pilot.app.screen
         assert isinstance(shown, HelpScreen)
-        assert {"enter", "e", "w", "x", "/", "tab", "delete"} <= {each.key_display or each.key for each in shown._keys}
+        assert {"enter", "e", "w", "x", "/", "tab", "delete"} <= {written(each.key) for each in shown._keys}
 
 
 @slow

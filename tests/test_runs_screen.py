@@ -30,7 +30,7 @@ from mftui.screens.runs import COLUMNS, RunsScreen
 from mftui.views.canvas_view import CanvasView
 from mftui.views.confirm import Confirm
 from mftui.views.diff import DiffScreen, differences
-from mftui.views.help_screen import HelpScreen
+from mftui.views.help_screen import HelpScreen, written
 from mftui.views.overlay import Overlaid, OverlayLook, OverlayPane
 from mftui.views.roster import LEAD, Column, Roster, Row, cut
 from tests.lab import SIZES, answer, explorer, finished_run, no_worker, notices, showing, to_screen, until
@@ -530,7 +530,7 @@ async def test_help_names_every_key(size: tuple[int, int]) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
         shown = pilot.app.screen
         assert isinstance(shown, HelpScreen)
-        told = {(each.key_display or each.key) for each in shown._keys}
+        told = {written(each.key) for each in shown._keys}
         assert {"enter", "u", "space", "d", "/", "o", "O", "P", "S", "R", "N", "e", "delete", "tab", "v", "y"} <= told
 
 

@@ -66,12 +66,12 @@ class PresetsScreen(ListScreen):
         key("delete", "delete", "Delete", "delete a preset of your own, after a question", show=False),
         key("slash", "filter", "Filter", "a regular expression for name and title", display="/"),
         key("tab", "swap", "Read", "where there is room for one only: the text instead of the list"),
-        key("up,k", "move(-1)", "Up", "previous or next preset", show=False, display="↑↓"),
-        key("down,j", "move(1)", "Down", "", show=False),
-        key("pageup", "page(-1)", "Page", "scroll the text", show=False, display="pgup pgdn"),
-        key("pagedown", "page(1)", "Page", "", show=False),
-        key("home", "move(-1_000_000)", "First", "the first or the last preset", show=False, display="home end"),
-        key("end", "move(1_000_000)", "Last", "", show=False),
+        key("up,k", "move(-1)", "Up", "previous preset", show=False, display="↑"),
+        key("down,j", "move(1)", "Down", "next preset", show=False, display="↓"),
+        key("pageup", "page(-1)", "Page up", "scroll the text back by a screenful", show=False),
+        key("pagedown", "page(1)", "Page down", "scroll the text by a screenful", show=False),
+        key("home", "move(-1_000_000)", "First", "first preset", show=False),
+        key("end", "move(1_000_000)", "Last", "last preset", show=False),
         key("escape", "leave", "Back", "from the text to the list; then all presets again", show=False),
     ]
 

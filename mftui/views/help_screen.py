@@ -11,6 +11,7 @@ from rich.style import Style
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
+from textual.keys import REPLACED_KEYS, key_to_character
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -23,6 +24,7 @@ GAP = 3
 LEAST = 10
 """cells that a meaning has on the narrowest terminal"""
 _BOLD, _DIM = Style(bold=True), Style(dim=True)
+_SIGNS = {"left": "←", "right": "→", "up": "↑", "down": "↓", "pageup": "pgup", "pagedown": "pgdn"}
 
 
 class KeyList(ScrollView, can_focus=True):
@@ -38,7 +40,7 @@ class KeyList(ScrollView, can_focus=True):
         """For a terminal so wide, until it is told of another width."""
         super().__init__()
         self.border_title, self.border_subtitle = "keys", "escape closes"
-        self._told = [(each.key_display or each.key, each.tooltip, each.id or "") for each in keys]
+        self._told = [(written(each.key), each.tooltip, each.id or "") for each in keys]
         self._columns = (0, 0)
         """cells of keys and of meanings"""
         self._lines: list[tuple[str, str, str]] = []
@@ -70,6 +72,19 @@ class KeyList(ScrollView, can_focus=True):
             first, *rest = wrap(meaning, room) or [""]
             self._lines += [(key, first, name), *(("", more, "") for more in rest)]
         self.virtual_size = Size(width, len(self._lines))
+
+
+def written(keys: str) -> str:
+    """All of a binding's keys as one finds them on a keyboard: "left,h" as "← h"."""
+    return " ".join(map(_written, keys.split(",")))
+
+
+def _written(key: str) -> str:
+    modifiers, plus, name = key.rpartition("+")
+    if name in _SIGNS:
+        return f"{modifiers}{plus}{_SIGNS[name]}"
+    sign = key_to_character(REPLACED_KEYS.get(key, key)) or " "
+    return sign if sign.isprintable() and sign != " " else key
 
 
 class HelpScreen(Dialog[None]):
