@@ -385,7 +385,14 @@ async def test_a_run_is_renamed_and_escape_leaves_its_name(size: tuple[int, int]
         await go_to(pilot, screen, "wide")
         await pilot.press("space", "R")
         await until(pilot, lambda: screen.prompt.has_class("-asking"), "the prompt")
-        await pilot.press("x", "escape")
+        text = screen.prompt.query_one(Input)
+        await pilot.press("x")
+        assert text.value == "x"
+        await pilot.press("escape", "R")
+        await until(pilot, lambda: text.value == "wide", "the name again")
+        await pilot.press("right", "x")
+        assert text.value == "widex"
+        await pilot.press("escape")
         assert names(screen) == ["gentle", "wide", "narrow"]
         await pilot.press("R")
         await answer(pilot, screen, "broad")

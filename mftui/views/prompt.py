@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
+from textual.widgets.input import Selection
 
 
 class Prompt(Vertical):
@@ -43,7 +44,7 @@ class Prompt(Vertical):
         yield self._error
 
     async def ask(self, label: str, value: str = "", check: Callable[[str], str] | None = None) -> str | None:
-        """The text, None if it was cancelled.
+        """The text, None if it was cancelled. The first letter typed replaces `value`; cursor keys keep it.
 
         `check` sees every change, and says what is wrong with it; empty if nothing is. What is wrong can't be entered.
         """
@@ -52,7 +53,7 @@ class Prompt(Vertical):
         self._label.update(label)
         with self.prevent(Input.Changed):
             self._input.value = value
-            self._input.cursor_position = len(value)
+            self._input.selection = Selection(0, len(value))
         self._check = check
         self._blame(check(value) if check else "")
         self._answer = asyncio.get_running_loop().create_future()
