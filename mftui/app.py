@@ -8,8 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from importlib import import_module
-from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
@@ -20,6 +19,7 @@ from textual.events import Event, Key, Resize
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
+from engine.home import home_directory
 from engine.runs.catalog import RunError
 from engine.runs.control import ControlError, Kind
 from engine.runs.directory import RunDirectory
@@ -38,6 +38,9 @@ from mftui.themes import SIXTEEN_DARK, SIXTEEN_LIGHT
 from mftui.views.confirm import Confirm
 from mftui.views.help_screen import HelpScreen
 from mftui.views.roles import few_colors
+
+if TYPE_CHECKING:
+    from mftui.export.formats import Files
 
 FRAMES_A_SECOND = 10
 LOW_BANDWIDTH_FRAMES = 2
@@ -351,23 +354,25 @@ class Explorer(App[None]):
             self.pop_screen()
 
     async def action_save_screen(self) -> None:
-        """Into the current directory, or where that can't be written the run's folder."""
+        """As it is under any dialog."""
         from mftui.export.picture import screen_files
-        from mftui.export.writing import write_into
 
-        if (screen := self.lab_screen) is None:
-            return
-        files = screen_files(screen.mode, self.export_screenshot(), screen._compositor.render_strips(), time.time())
-        run = self.session.live.run.path if self.session.live else Path.cwd()
+        if (screen := self.lab_screen) is not None:
+            strips = screen._compositor.render_strips()
+            self.write_out(screen_files(screen.mode, self.export_screenshot(), strips, time.time()))
+
+    def write_out(self, files: Files) -> None:
+        """Into the current directory, or where that can't be written the folder of the run shown; says where."""
+        from mftui.export.writing import write_here
+
+        live = self.lab_screen.session.live if self.lab_screen else None
+        folder = live.run.path if live else home_directory()
         try:
-            written = write_into(Path.cwd(), files)
-        except OSError:
-            try:
-                written = write_into(run, files)
-            except OSError as error:
-                self.notify(f"{run}: can't be written: {error.strerror or error}", severity="error")
-                return
-        self.notify("\n".join(map(str, written)), title="written")
+            written = write_here(files, folder)
+        except OSError as error:
+            self.notify(f"{folder}: can't be written: {error.strerror or error}", severity="error")
+        else:
+            self.notify("\n".join(map(str, written)), title="written")
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = True) -> str:
         from mftui.export.picture import self_contained

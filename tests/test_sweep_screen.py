@@ -30,7 +30,7 @@ from mftui.views.canvas_view import CanvasView
 from mftui.views.results_table import as_csv, readout, results_table
 from mftui.views.sweep_plot import SweepPlot, warning
 from mftui.views.sweep_view import SweepView, placed, sweep_view, value_text
-from tests.lab import until
+from tests.lab import notices, until
 from tests.pictures import text_on
 from tests.runs import TINY
 from tests.sweeps import no_hits, sweep_of, trained
@@ -349,7 +349,7 @@ async def test_a_sweep_without_a_theorem_says_so(tmp_path: Path, monkeypatch: py
             assert any("model.width" in notification.message for notification in app._notifications)
 
 
-async def test_the_table_is_written_beside_the_run_or_else_where_we_are(
+async def test_the_table_is_written_where_we_are_or_else_beside_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live = made_up(parse(SWEEP, "made-up"), tmp_path)
@@ -358,12 +358,15 @@ async def test_the_table_is_written_beside_the_run_or_else_where_we_are(
         async with app.run_test(size=SMALL) as pilot:
             await opened(app, pilot)
             await pilot.press("e")
-            written = live.run.path / TABLE_FILE
+            written = tmp_path / f"{live.run.name}-{TABLE_FILE}"
             assert written.read_text(encoding="utf-8").startswith("model.width,method,trials_done")
+            assert notices(app)[-1] == str(written)
             written.unlink()
             written.mkdir()
             await pilot.press("e")
-            assert (tmp_path / f"{live.run.name}-{TABLE_FILE}").read_text(encoding="utf-8")
+            written = live.run.path / written.name
+            assert written.read_text(encoding="utf-8")
+            assert notices(app)[-1] == str(written)
 
 
 async def test_the_command_line_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

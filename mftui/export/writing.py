@@ -18,3 +18,11 @@ def write_into(folder: Path, files: Files, *, make: bool = False) -> list[Path]:
     for name, content in files.items():
         write_atomically(folder / name, content, SHARED)
     return [folder / name for name in files]
+
+
+def write_here(files: Files, otherwise: Path) -> list[Path]:
+    """Write files into the current directory; where that can't be written, into another folder. Raises OSError."""
+    try:
+        return write_into(Path.cwd(), files)
+    except OSError:
+        return write_into(otherwise, files)

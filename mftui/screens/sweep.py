@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +19,6 @@ from textual.widgets import Static
 
 from engine.analysis.tails import LAST_EDGE
 from engine.analysis.theorems import Measured, measure, theorem_of
-from engine.runs.files import write_atomically
 from engine.spec.defects import PresetError
 from engine.spec.preset import load, shipped
 from mftui.command import command_line
@@ -81,7 +79,7 @@ class SweepScreen(LabScreen):
             display="+",
         ),
         key("minus", "threshold(-1)", "Smaller ε, c", "theory: the next smaller ε, or c", show=False, display="-"),
-        key("e", "export", "CSV", "write the table as CSV into the run's directory"),
+        key("e", "export", "CSV", "write the table as CSV into the current directory"),
         key("c", "copy", "Copy", "copy the command line that runs this sweep"),
     ]
 
@@ -278,20 +276,8 @@ class SweepScreen(LabScreen):
 
     def action_export(self) -> None:
         live, view = self.lab.session.live, self.view
-        if live is None or view is None:
-            return
-        content = as_csv(view).encode()
-        path = live.run.path / TABLE_FILE
-        try:
-            write_atomically(path, content)
-        except OSError:  # somebody else's run, or a full disk
-            path = Path.cwd() / f"{live.run.name}-{TABLE_FILE}"
-            try:
-                write_atomically(path, content)
-            except OSError as error:
-                self.notify(f"{path}: can't be written: {error.strerror or error}", severity="error")
-                return
-        self.notify(str(path), title="written")
+        if live is not None and view is not None:
+            self.lab.write_out({f"{live.run.name}-{TABLE_FILE}": as_csv(view).encode()})
 
     def action_copy(self) -> None:
         if (live := self.lab.session.live) is not None:
