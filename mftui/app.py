@@ -75,6 +75,9 @@ class Explorer(App[None]):
     Explorer { background: $background; }
     Explorer:light Keys .keys--key { color: $primary; } /* Textual's own is too light for its ground */
     ModalScreen, SystemModalScreen, CommandPalette { background: transparent; } /* dimmed, all cells would be sent */
+    /* notices: a strip over the footer, which covers no plot; more than a line only where the text is longer */
+    ToastRack { margin-bottom: 0; max-height: 50%; scrollbar-size: 0 0; }
+    Toast { width: auto; max-width: 100%; margin-top: 0; padding: 0 1; }
     /* of 16 colours, a third of the letters' comes out as the light grey that nobody sees on white */
     Explorer.-few-colors Pane:blur, Explorer.-few-colors Form, Explorer.-few-colors PresetPage,
     Explorer.-few-colors SweepScreen #table, Explorer.-few-colors SweepScreen #readout { border: round $scrollbar; }
@@ -336,9 +339,11 @@ class Explorer(App[None]):
         timeout: float | None = None,
         markup: bool = False,
     ) -> None:
-        """Always as text: names and paths are data."""
-        message, title = ("\n".join(map(printable, each.split("\n"))) for each in (message, title))
-        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+        """Always as text: names and paths are data. In place of what was told before, unless that was a complaint."""
+        for before in [each for each in self._notifications if each.severity == "information"]:
+            self._unnotify(before, refresh=False)
+        told = "\n".join(map(printable, (f"{title}: {message}" if title else message).split("\n")))
+        super().notify(told, severity=severity, timeout=timeout, markup=False)
 
     def action_help(self) -> None:
         if isinstance(self.screen, LabScreen):

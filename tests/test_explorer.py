@@ -47,6 +47,7 @@ from mftui.views.ranks import Ranks
 from mftui.views.replay import Replay
 from mftui.views.singular_values import SingularValues
 from tests.lab import EXTENTS, computed, no_worker, notices, rows_of, to_screen, until
+from tests.pictures import text_on
 from tests.runs import CEILING_SECONDS, make_run
 
 pytestmark = pytest.mark.slow
@@ -415,7 +416,7 @@ async def test_n_goes_through_the_views_of_the_ranks_pane_and_c_copies_the_comma
             await pilot.press("n")
         assert shown == ["ranks of W", "norms of W", "norms of the layers", "distances", "ranks of W"]
         await pilot.press("c")
-        assert app.clipboard == shlex.join(command_line(live.run)) == notices(app)[-1]
+        assert f"copied: {app.clipboard}" == f"copied: {shlex.join(command_line(live.run))}" == notices(app)[-1]
 
 
 @pytest.mark.usefixtures("_finished")
@@ -748,6 +749,22 @@ async def test_the_screen_is_saved_as_a_picture_and_as_text_and_where_is_said(
         monkeypatch.setattr("mftui.export.writing.write_into", _only_into(live.run.path))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: list(live.run.path.glob("mftui-explore-*.svg")), "the picture")
+
+
+@pytest.mark.usefixtures("_finished")
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_notice_is_a_line_over_the_footer_and_the_next_takes_its_place(size: tuple[int, int]) -> None:
+    app = Explorer(tiny(), "cpu")
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until_state(pilot, app, "finished")
+        for text in ("first", "second"):
+            app.notify(text, title="told")
+            await until(pilot, lambda text=text: f"told: {text}" in rows_of(app)[-1].text, "the notice")
+        assert "first" not in text_on(app)
+        assert notices(app) == ["told: second"]
+        app.notify("wrong", severity="error")
+        app.notify("third")
+        await until(pilot, lambda: "third" in rows_of(app)[-1].text and "wrong" in rows_of(app)[-2].text, "both")
 
 
 def _only_into(allowed: Path) -> Callable[[Path, Files], list[Path]]:

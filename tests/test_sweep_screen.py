@@ -360,13 +360,13 @@ async def test_the_table_is_written_where_we_are_or_else_beside_the_run(
             await pilot.press("e")
             written = tmp_path / f"{live.run.name}-{TABLE_FILE}"
             assert written.read_text(encoding="utf-8").startswith("model.width,method,trials_done")
-            assert notices(app)[-1] == str(written)
+            assert notices(app)[-1] == f"written: {written}"
             written.unlink()
             written.mkdir()
             await pilot.press("e")
             written = live.run.path / written.name
             assert written.read_text(encoding="utf-8")
-            assert notices(app)[-1] == str(written)
+            assert notices(app)[-1] == f"written: {written}"
 
 
 async def test_the_command_line_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
