@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -30,6 +31,7 @@ from mftui.canvas import (
     readout,
 )
 from mftui.canvas.glyphs import one_cell_each
+from mftui.canvas.numbers import write_value
 from mftui.canvas.raster import reduce_columns
 
 UNIT, THREE = Axis(0, 1), Axis(0, 3)
@@ -237,6 +239,15 @@ def test_the_crosshair_reads_the_nearest_sample_of_each_series() -> None:
     assert got[2:] == [(4, 100, 4), (5, 50, 2)]
     assert [(reading.low, reading.high) for reading in readout(plot, 100.0)[2:]] == [(100, 200), (1, 3)]
     assert readout(plot, math.nan) == []
+
+
+def test_the_crosshairs_value_leaves_no_part_of_a_ticks_label() -> None:
+    plot = Plot(Axis(0, 10_000, unit="count"), UNIT, (Line([0, 10_000], [0, 1], name="a", style="gd"),))
+    labels = set(draw(plot, 60, 12).text.split("\n")[-1].split())
+    for at in range(0, 10_001, 40):
+        under = draw(replace(plot, crosshair=float(at)), 60, 12).text.split("\n")[-1].split()
+        assert write_value(at, "count") in under
+        assert set(under) - {write_value(at, "count")} <= labels
 
 
 def test_the_crosshair_is_drawn_behind_the_data_with_its_values_in_the_legend() -> None:

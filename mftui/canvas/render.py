@@ -216,7 +216,12 @@ def _write_crosshair(canvas: Canvas, plot: Plot, area: Layout) -> list[Reading]:
     if area.left:
         text = f" {write_value(x, plot.x.unit)} "
         start = min(max(column - (len(text) - 1) // 2, 0), area.left + area.columns - len(text))
-        canvas.write(area.top + area.rows + 1, start, text, _CROSSHAIR)
+        row = area.top + area.rows + 1
+        for tick in ticks(plot.x, area.columns, area.glyphs.across):
+            at = area.left + label_start(tick, area.columns)
+            if at < start + len(text) and start < at + len(tick.label):
+                canvas.write(row, at, " " * len(tick.label), _LABEL)  # what was left of it would read as another number
+        canvas.write(row, start, text, _CROSSHAIR)
     return readings
 
 
