@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from mftui.canvas import Entries, Frame, Glyphs, Heatmap, Style, draw_heatmap, entries_at
+from mftui.canvas import Dots, Entries, Frame, Glyphs, Heatmap, Style, draw_dots, draw_heatmap, entries_at
 
 SIX = np.array([[-1.0, 0.0, 1.0], [0.5, math.nan, -0.5]])
 
@@ -103,6 +103,22 @@ def test_a_matrix_larger_than_the_frame_shows_the_entries_that_stand_out() -> No
     assert {"diverging-0", "diverging-14"} <= {role for style in styles for role in style}
     at = entries_at(Heatmap(values, -5, 5), 20, 5, Glyphs.BRAILLE, 2, 11)
     assert at == Entries(range(16, 24), range(33, 36))
+
+
+def test_a_marked_entry_is_a_dot_and_where_there_is_no_room_a_share_of_its_cell() -> None:
+    marked = np.zeros((4, 4), bool)
+    marked[[0, 3], [0, 3]] = True
+    frame = draw_dots(Dots(marked), 2, 1)
+    assert frame.runs(0) == [("⠁⢀", Style("mark", "diverging-7"))]
+    assert draw_dots(Dots(marked), 2, 1, colored=False).runs(0) == [("⠁⢀", Style("mark"))]
+    assert cells(draw_dots(Dots(marked), 4, 4, Glyphs.ASCII)) == ["o...", "....", "....", "...o"]
+    assert grounds(draw_dots(Dots(marked), 1, 1)) == [["sequential-2"]]
+    assert cells(draw_dots(Dots(marked), 2, 2, Glyphs.ASCII)) == [":_", "_:"]
+
+
+def test_the_mean_of_a_cells_entries_is_unknown_where_one_is() -> None:
+    values = np.array([[1.0, 0.0, 1.0, math.nan]])
+    assert cells(draw_heatmap(Heatmap(values, 0, 1, "sequential", merged="mean"), 2, 1, Glyphs.ASCII)) == ["+?"]
 
 
 def test_every_cell_of_a_block_reads_out_its_entry_and_none_beside_the_matrix() -> None:

@@ -19,12 +19,13 @@ from textual.theme import BUILTIN_THEMES
 from engine.events import diagnostic_names
 from engine.runs.store import Writer
 from engine.spec.settings import PointSettings
-from mftui.canvas import Heatmap, Plot, Steps, draw, draw_heatmap
+from mftui.canvas import Glyphs, Heatmap, Plot, Steps, draw, draw_heatmap
 from mftui.encoding import in_ascii, knows_unicode
 from mftui.live import MOST_POINTS, Curve, Entries, Guesses, LiveRun, Progress
 from mftui.screens.explore import LAYOUTS
 from mftui.themes import SIXTEEN_DARK, SIXTEEN_LIGHT
 from mftui.views import canvas_view, roles
+from mftui.views import matrices as matrices_module
 from mftui.views.alignment import Alignment
 from mftui.views.canvas_view import CanvasView
 from mftui.views.guesses import GuessesPane
@@ -278,7 +279,24 @@ async def test_a_pane_without_numbers_is_empty_and_says_why() -> None:
         assert str(panes[0].note.content) == ""
 
 
-async def test_where_entries_are_too_small_to_be_marked_the_subtitle_says_what_helps() -> None:
+@pytest.mark.parametrize(
+    ("entries", "size", "colored", "drawn_with", "told"),
+    [
+        (20, (120, 40), True, Glyphs.BRAILLE, "on W*"),
+        (20, (58, 20), True, Glyphs.BRAILLE, "dots"),
+        (20, (58, 20), False, Glyphs.BRAILLE, "dots"),
+        (20, (58, 24), False, Glyphs.ASCII, "dots"),
+        (20, (58, 20), False, Glyphs.ASCII, "shares"),
+        (100, (160, 45), True, Glyphs.BRAILLE, "dots"),
+        (100, (80, 24), True, Glyphs.BRAILLE, "shares"),
+    ],
+)
+async def test_where_entries_have_no_cell_each_the_observed_ones_are_dots_beside(
+    entries: int, size: tuple[int, int], colored: bool, drawn_with: Glyphs, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (canvas_view, matrices_module):
+        monkeypatch.setattr(module, "glyphs", lambda: drawn_with)
+    monkeypatch.setattr(CanvasView, "has_colors", property(lambda _: colored))
     pane = Matrices()
 
     class Bench(App[None]):
@@ -286,23 +304,25 @@ async def test_where_entries_are_too_small_to_be_marked_the_subtitle_says_what_h
             yield pane
 
     settings = PointSettings()
-    problem = settings.problem.model_copy(update={"rows": 20, "columns": 20})
+    problem = settings.problem.model_copy(update={"rows": entries, "columns": entries})
     shown = replace(
         trial(CURVE),
         settings=settings.model_copy(update={"problem": problem}),
-        matrices=np.ones((1, 401)),
-        entries=Entries(np.ones((20, 20)), np.eye(20, dtype=np.bool_), complete=True),
+        matrices=np.ones((1, entries**2 + 1)),
+        entries=Entries(np.ones((entries, entries)), np.eye(entries, dtype=np.bool_), complete=True),
     )
-    async with Bench().run_test(size=(58, 20)) as pilot:
+    async with Bench().run_test(size=size) as pilot:
         pane.show(shown, Look())
         await pilot.pause()
-        assert "z: room to mark the observed" in str(pane.border_subtitle)
-        await pilot.resize_terminal(120, 40)
         await pilot.pause()
-        assert "observed" not in str(pane.border_subtitle)
-        frame = pane._views[0].frame
-        assert frame is not None
-        assert sum(map(frame.text.count, "·o")) == 20
+        first, *_, last = (view.frame.text if view.frame else "" for view in pane._views)
+        lit = sum((ord(each) - 0x2800).bit_count() for each in last if ord(each) >= 0x2800) + last.count("o")
+        assert pane._boxes[3].display == (told != "on W*")
+        assert sum(map(first.count, "·o")) == (entries if told == "on W*" else 0)
+        assert lit == (entries if told == "dots" else 0)
+        assert bool(last) == (told != "on W*")
+        if last:
+            assert str(pane._titles[3].content) == f"{1 / entries:.0%} observed"
 
 
 def test_running_medians_leave_out_a_single_jump_and_keep_a_level() -> None:

@@ -5,6 +5,7 @@
 """
 
 from mftui.canvas.axis import Axis
+from mftui.canvas.dots import Dots, draw_dots
 from mftui.canvas.frame import Corner, Frame, Span, Style, changed_spans
 from mftui.canvas.glyphs import Glyphs
 from mftui.canvas.heatmap import Heatmap
@@ -17,6 +18,7 @@ from mftui.canvas.render import Layout, draw, layout
 __all__ = [
     "Axis",
     "Corner",
+    "Dots",
     "Entries",
     "ErrorBars",
     "Frame",
@@ -35,6 +37,7 @@ __all__ = [
     "Style",
     "changed_spans",
     "draw",
+    "draw_dots",
     "draw_heatmap",
     "entries_at",
     "from_zero",

@@ -28,6 +28,8 @@ class Heatmap:
     """colours, at most; terminals of 16 colours have few"""
     observed: NDArray[np.bool_] | None = None
     """entries to mark, shape (rows, columns)"""
+    merged: Literal["largest", "mean"] = "largest"
+    """what a cell shows of several entries: the one that stands out most, or the mean of them all"""
     row_labels: tuple[str, ...] = ()
     column_labels: tuple[str, ...] = ()
     cursor: tuple[int, int] | None = None

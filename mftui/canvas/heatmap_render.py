@@ -116,7 +116,10 @@ def _grid(heatmap: Heatmap, width: int, height: int, lettered: bool) -> _Grid | 
 
 
 def _reduced(heatmap: Heatmap, grid: _Grid) -> NDArray[np.float64]:
-    """The entry of each block that stands out most: the largest, if diverging in magnitude; NaN if none is known."""
+    """The entry of each block that stands out most: the largest, if diverging in magnitude; NaN if none is known.
+
+    Or the mean of all entries, NaN if one is unknown.
+    """
     values = np.asarray(heatmap.values, np.float64)
     if grid.exact:
         return values
@@ -125,6 +128,8 @@ def _reduced(heatmap: Heatmap, grid: _Grid) -> NDArray[np.float64]:
         rows = choose.reduceat(values, grid.row_edges[:-1], axis=0)
         return np.asarray(choose.reduceat(rows, grid.column_edges[:-1], axis=1))
 
+    if heatmap.merged == "mean":
+        return blocks(np.add) / np.outer(np.diff(grid.row_edges), np.diff(grid.column_edges))
     highest = blocks(np.fmax)
     if heatmap.scale == "sequential":
         return highest

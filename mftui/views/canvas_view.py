@@ -1,4 +1,4 @@
-"""A widget that shows a plot or a heatmap, and sends only the cells that changed."""
+"""A widget that shows a plot, a heatmap or dots, and sends only the cells that changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from mftui.canvas import Frame, Glyphs, Heatmap, Plot, changed_spans, draw, draw_heatmap, layout, marks_entries
+from mftui.canvas import Dots, Frame, Glyphs, Heatmap, Plot, changed_spans, draw, draw_dots, draw_heatmap, layout
 from mftui.encoding import knows_unicode
 from mftui.views.roles import few_colors, rich_style
 
@@ -37,7 +37,7 @@ class CanvasView(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.drawing: Plot | Heatmap | None = None
+        self.drawing: Plot | Heatmap | Dots | None = None
         self.frame: Frame | None = None
         self._strips: dict[int, Strip] = {}
         self._base: RichStyle | None = None
@@ -49,7 +49,7 @@ class CanvasView(Widget):
             self._base = self.rich_style
         return self._base
 
-    def show(self, drawing: Plot | Heatmap) -> None:
+    def show(self, drawing: Plot | Heatmap | Dots) -> None:
         self.drawing = drawing
         self._draw()
 
@@ -61,15 +61,7 @@ class CanvasView(Widget):
             self.refresh()
 
     @property
-    def hides_marks(self) -> bool:
-        """Whether it shows a matrix whose observed entries there is no room to mark."""
-        shown = self.drawing
-        if not isinstance(shown, Heatmap) or shown.observed is None or not self.size:
-            return False
-        return not marks_entries(shown, *self.size, glyphs(), colored=self._has_colors)
-
-    @property
-    def _has_colors(self) -> bool:
+    def has_colors(self) -> bool:
         """Of which heatmaps need many."""
         return not self.app.no_color and not few_colors()
 
@@ -97,8 +89,10 @@ class CanvasView(Widget):
         if isinstance(self.drawing, Plot):
             keep = before.legend if before else None
             self.frame = draw(self.drawing, width, height, glyphs(), keep_legend=keep)
+        elif isinstance(self.drawing, Dots):
+            self.frame = draw_dots(self.drawing, width, height, glyphs(), colored=self.has_colors)
         else:
-            self.frame = draw_heatmap(self.drawing, width, height, glyphs(), colored=self._has_colors)
+            self.frame = draw_heatmap(self.drawing, width, height, glyphs(), colored=self.has_colors)
         spans = changed_spans(before, self.frame)
         for span in spans:
             self._strips.pop(span.row, None)

@@ -1,4 +1,7 @@
-"""W*, W and their difference side by side, the observed entries marked; ratings with "?" where there is none."""
+"""W*, W and their difference side by side, the observed entries marked; ratings with "?" where there is none.
+
+In matrices with more entries than cells the observed ones are dots of a fourth picture.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,16 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from mftui.canvas import Heatmap
+from mftui.canvas import Dots, Heatmap, marks_entries
 from mftui.formatting import format_loss
-from mftui.views.canvas_view import CanvasView
+from mftui.views.canvas_view import CanvasView, glyphs
 from mftui.views.pane import Pane
 from mftui.views.trial import Floats, Look, TrialView
+
+PADDING = 2
+"""cells beside each picture"""
+MOST_OF_OBSERVED = 0.4
+"""of the width, for a dot each; else a quarter, in which they may be shares"""
 
 
 class Matrices(Pane):
@@ -24,17 +32,17 @@ class Matrices(Pane):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._views = [CanvasView(), CanvasView(), CanvasView()]
-        self._shown = ""
-        """when, and in which colours"""
-        self._titles = [Static(markup=False), Static(markup=False), Static(markup=False)]
+        self._views = [CanvasView() for _ in range(4)]
+        self._titles = [Static(markup=False) for _ in self._views]
+        self._boxes = [Vertical(title, view) for title, view in zip(self._titles, self._views, strict=True)]
+        self._row = Horizontal(*self._boxes)
+        self._observed: Dots | None = None
 
     def content(self) -> list[Widget]:
-        columns = [Vertical(title, view) for title, view in zip(self._titles, self._views, strict=True)]
-        return [Horizontal(*columns)]
+        return [self._row]
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._say_what_is_shown)
+        self.call_after_refresh(self._show_observed)
 
     def show(self, trial: TrialView, look: Look) -> None:
         found = at_cursor(trial, look) if self.has_descent(trial) else None
@@ -47,26 +55,39 @@ class Matrices(Pane):
         limit = float(np.nanmax(np.abs(wanted), initial=0.0)) or float(np.abs(matrix).max(initial=0.0)) or 1.0
         difference = matrix - wanted
         shown = (("W*" if known else "observed", wanted), ("W", matrix), ("W − W*", difference))
-        for (name, values), title, view in zip(shown, self._titles, self._views, strict=True):
+        for (name, values), title, view in zip(shown, self._titles[:3], self._views[:3], strict=True):
             largest = float(np.nanmax(np.abs(values), initial=0.0))
             title.update(f"{name} ≤ {format_loss(largest)}", layout=False)
             view.show(Heatmap(values, -limit, limit, observed=observed if known else None))
-        self._shown = f"step {step:,.0f} · colours from −{format_loss(limit)} to {format_loss(limit)}"
-        self._say_what_is_shown()
+        self.subtitle(f"step {step:,.0f} · colours from −{format_loss(limit)} to {format_loss(limit)}")
+        self._observed = None if observed is None else Dots(observed)
+        self._show_observed()
 
     def _show_nothing(self, trial: TrialView) -> None:
         rows, columns = trial.shape
         if "gd" in trial.methods:
             self.say("nothing yet" if trial.run_has_matrices else f"W, {rows}×{columns}, is too large to be kept")
-        self._shown = ""
-        self._say_what_is_shown()
+        self.subtitle("")
+        self._observed = None
         for title, view in zip(self._titles, self._views, strict=True):
             if view.drawing is not None:
                 title.update("", layout=False)
                 view.clear()
 
-    def _say_what_is_shown(self) -> None:
-        self.subtitle(self._shown + (" · z: room to mark the observed" if self._views[0].hides_marks else ""))
+    def _show_observed(self) -> None:
+        """In a picture of their own, if three of them have no cell for each entry."""
+        first, dots, view, box = self._views[0].drawing, self._observed, self._views[3], self._boxes[3]
+        width, height = self._row.size
+        room = width // 3 - PADDING, height - 1
+        marked = isinstance(first, Heatmap) and marks_entries(first, *room, glyphs(), colored=view.has_colors)
+        if dots is None or marked or not width:
+            box.display = False
+        else:
+            cells = dots.extent(glyphs())[0] + PADDING
+            box.styles.width = cells if cells <= MOST_OF_OBSERVED * width else "1fr"
+            self._titles[3].update(f"{dots.marked.mean():.0%} observed", layout=False)
+            view.show(dots)
+            box.display = True
 
 
 def at_cursor(trial: TrialView, look: Look) -> tuple[float, Floats] | None:
