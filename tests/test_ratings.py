@@ -17,6 +17,8 @@ from engine.spec.defects import PresetError
 from engine.spec.ratings import RatingsError
 from mftui.cli.watch import _print_results
 from mftui.formatting import observed_table
+from tests.commands import Command
+from tests.lab import computed
 from tests.runs import follow_to_end, results_of
 
 pytestmark = pytest.mark.slow
@@ -133,6 +135,44 @@ def test_the_files_may_count_from_any_number(tmp_path: Path) -> None:
     assert data.ratings.rows.tolist() == [0, 1]
     with pytest.raises(RatingsError, match=r"line 2: expected a column from 1 to 3 \(problem\.columns = 3\), got 4"):
         ratings.load(path, columns=3, first_index=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines", "told"),
+    [
+        (GOOD, (), None),
+        ("0,1,3\n2,4,5\n", (), None),
+        (
+            "1,1,3\n2,4,5\n",
+            (),
+            "row 0 and column 0 have no ratings; if the file counts from 1, set problem.first_index = 1",
+        ),
+        ("1,1,3\n2,4,5\n", ("first_index = 1",), None),
+        (
+            "7,9,3\n8,7,5\n",
+            ("first_index = 1",),
+            "rows and columns below 7 have no ratings; if the file counts from 7, set",
+        ),
+    ],
+)
+def test_a_file_that_seems_to_count_from_another_number_is_remarked_on(
+    text: str, lines: tuple[str, ...], told: str | None, tmp_path: Path, mftui: Command
+) -> None:
+    _write(tmp_path, text)
+    given = _preset(tmp_path, *lines, "test_fraction = 0.5")
+    said = mftui("presets", "validate", given)
+    assert said.status == 0
+    assert (said.stderr == "") == (told is None)
+    assert (told or "") in said.stderr
+
+
+def test_a_remark_on_a_ratings_file_is_in_the_runs_log(tmp_path: Path) -> None:
+    _write(tmp_path, "1,1,3\n2,4,5\n")
+    experiment = preset.load(_preset(tmp_path, "test_fraction = 0.5"), ["gd.steps=2", "gd.log_every=1"])
+    run = computed(RunDirectory.create(experiment, "cpu", tmp_path / "run"))
+    told = [event["message"] for event in run.reader().events() if event["event"] == "remark"]
+    assert told == list(experiment.remarks())
+    assert len(told) == 1
 
 
 def test_a_test_rating_that_was_trained_on_is_refused(tmp_path: Path) -> None:

@@ -92,7 +92,18 @@ def _open_and_lead(path: Path, held: Lock, control: Control, trouble: str) -> in
         log.event("started", pid=os.getpid(), host=platform.node())
         if trouble:
             log.event("remark", message=trouble)
+        for told in _remarks(run):
+            log.event("remark", message=told)
         return _lead(run, held, control, log)
+
+
+def _remarks(run: RunDirectory) -> tuple[str, ...]:
+    from engine.spec.ratings import RatingsError
+
+    try:
+        return run.experiment.remarks()
+    except RatingsError:  # the run fails over it, and says so
+        return ()
 
 
 def _lead(run: RunDirectory, held: Lock, control: Control, log: EventLog) -> int:

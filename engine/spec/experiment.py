@@ -22,6 +22,7 @@ from engine.spec.settings import (
     SECTIONS,
     Method,
     PointSettings,
+    ProblemSettings,
     bad_combinations,
     choices,
     expected,
@@ -54,6 +55,11 @@ class Experiment:
         if self.over is None:
             return self.name
         return f"{self.over.split('.')[-1].replace('_', ' ')} {self.values[point]}"
+
+    def remarks(self) -> tuple[str, ...]:
+        """What may not be meant though nothing is wrong with it. Raises `RatingsError` if a file is another by now."""
+        problems = [point.problem for point in self.points if point.problem.kind == "ratings"]
+        return tuple(dict.fromkeys(filter(None, map(_remark, problems))))
 
 
 def validate(name: str, document: Mapping[str, Any], sources: Sources) -> Experiment:
@@ -221,6 +227,18 @@ def _shaped_by_ratings(
         )
     problem = problem.model_copy(update={**paths, "rows": rows, "columns": columns, "measurements": count})
     return point.model_copy(update={"problem": problem}), complaints
+
+
+def _remark(problem: ProblemSettings) -> str | None:
+    first = problem.first_index
+    data = ratings.load(problem.path, problem.test_path, problem.rows, problem.columns, first)
+    if not (unused := data.first_used()):
+        return None
+    which = f"row {first} and column {first} have" if unused == 1 else f"rows and columns below {first + unused} have"
+    return (
+        f"problem.first_index: {which} no ratings; if the file counts from {first + unused}, "
+        f"set problem.first_index = {first + unused}"
+    )
 
 
 def _idle(names: Iterable[str], why: str, given: Mapping[str, Any]) -> list[tuple[str, str, object]]:

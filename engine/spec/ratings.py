@@ -77,6 +77,11 @@ class RatingsData:
         """How many ratings are held out: of a random split the nearest to `fraction`, at least one."""
         return len(self.test) if self.test is not None else max(1, round(fraction * len(self.ratings)))
 
+    def first_used(self) -> int:
+        """Below it no row and no column has a rating: above 0 where the file seems to count from another number."""
+        files = [self.ratings] if self.test is None else [self.ratings, self.test]
+        return min(int(index.min()) for file in files for index in (file.rows, file.columns))
+
     def training_count(self, fraction: float) -> int:
         return len(self.ratings) if self.test is not None else len(self.ratings) - self.test_count(fraction)
 

@@ -125,5 +125,7 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="T
         else:
             count = len(experiment.points)
             typer.echo(f"{file}: valid ({count} sweep point{'s' if count > 1 else ''}, {experiment.seeds} seeds)")
+            for told in experiment.remarks():
+                typer.echo(f"note: {file}: {told}", err=True)
     if problems:
         raise PresetError(problems)

@@ -63,6 +63,8 @@ def run(
     if job is None:
         check_device(device)
     directory = RunDirectory.create(experiment, device, out, workers=workers)
+    for told in experiment.remarks():
+        typer.echo(f"note: {told}", err=True)
     start(directory, job, detach=detach, json=json, plot=plot, quiet=quiet)
 
 
