@@ -18,6 +18,7 @@ from engine.runs.directory import RunDirectory
 from engine.spec import preset
 from engine.spec.settings import METHOD_LABELS
 from mftui.cli import app
+from mftui.tour import pages
 from tests.commands import CLI, Command, Ended, tiny
 from tests.runs import CEILING_SECONDS, LONG, wait_until
 
@@ -301,6 +302,18 @@ def test_the_shipped_presets_are_listed_with_their_titles(arguments: list[str]) 
     listed = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
     assert listed == [[name, preset.load(name).title] for name in preset.shipped()]
     assert {"quick-start", "incremental-learning", "width-linear", "depth-linear"} <= {name for name, _ in listed}
+
+
+def test_presets_to_begin_with_come_first_the_tours_in_the_order_of_its_pages() -> None:
+    first = ["quick-start", *(page.preset for page in pages())]
+    assert preset.shipped() == [*first, *sorted(set(preset.shipped()) - set(first))]
+
+
+@pytest.mark.parametrize("command", ["run", "explain", "explore"])
+def test_a_figures_name_in_place_of_a_presets_is_told_what_draws_it(command: str, mftui: Command) -> None:
+    ended = mftui(command, "alexander-2025-1")
+    assert ended.status == 2
+    assert "alexander-2025-1: is a figure, not a preset; `mftui figure alexander-2025-1` draws it" in ended.stderr
 
 
 @pytest.mark.parametrize("name", preset.shipped())

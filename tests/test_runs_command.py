@@ -19,8 +19,10 @@ from engine.runs.catalog import State, is_alive, runs_directory, state
 from engine.runs.directory import RunDirectory
 from engine.spec import preset
 from mftui.cli.listing import Column, lines
+from mftui.live import LiveRun
 from mftui.plain import format_age, format_size, printable
 from tests.commands import CLI, Command, Ended, in_a_process, terminal, tiny
+from tests.lab import finished_run
 from tests.runs import CEILING_SECONDS, LONG, wait_until
 
 pytestmark = pytest.mark.slow
@@ -339,6 +341,22 @@ def test_a_dead_run_says_when_it_was_interrupted_and_how_to_go_on(mftui: Command
     assert (ended.status, ended.stderr) == (0, "")
     assert json.loads(ended.stdout) == {"name": run.name, "run": str(run)}
     wait_until(_is_in(run, "running"), "the second attempt")
+
+
+def test_resuming_a_finished_run_says_that_nothing_is_left_to_do_and_prints_its_results(
+    mftui: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("there is nothing to start a worker for")
+
+    monkeypatch.setattr(LiveRun, "start", refuse)
+    finished_run("over")
+    ended = mftui("resume", "over", "--no-plot")
+    assert ended.status == 0
+    assert ended.stderr.startswith("over is finished, nothing is left to do\n")
+    assert ended.stdout == mftui("attach", "over", "--no-plot").stdout
+    ended = mftui("resume", "over", "--detach", "--quiet")
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "over\n", "")
 
 
 @pytest.mark.usefixtures("no_worker_is_left")

@@ -18,6 +18,11 @@ from engine.spec.defects import PresetError, Sources, did_you_mean, shown
 from engine.spec.experiment import Experiment, validate
 from engine.spec.settings import SECTIONS
 
+_FIRST = (
+    "quick-start",
+    *(f"tour-{page}" for page in ("question", "ratings", "incremental", "guessing", "wide", "deep", "open")),
+)
+
 
 def preset_directory() -> Path:
     """Where the shipped presets lie: inside the installed package, or beside `engine/` in a checkout."""
@@ -26,8 +31,9 @@ def preset_directory() -> Path:
 
 
 def shipped() -> list[str]:
-    """Names of the shipped presets, sorted."""
-    return sorted(path.stem for path in preset_directory().glob("*.toml"))
+    """Names of the shipped presets: those to begin with in their order, then by name."""
+    names = sorted(path.stem for path in preset_directory().glob("*.toml"))
+    return [*(name for name in _FIRST if name in names), *(name for name in names if name not in _FIRST)]
 
 
 def own_directory() -> Path:
@@ -84,6 +90,8 @@ def _find(preset: str | Path) -> Path:
         path = folder / f"{preset}.toml"
         if path.is_file():
             return path
+    if (preset_directory() / "figures" / f"{preset}.toml").is_file():
+        raise PresetError([f"{preset}: is a figure, not a preset; `mftui figure {preset}` draws it from its runs"])
     names = [*shipped(), *own()]
     hint = did_you_mean(str(preset), names)
     raise PresetError([f"{preset}: no such preset or file{hint}; `mftui presets` lists the presets"])

@@ -79,18 +79,28 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or died.
 
-    It goes on from its last checkpoints, to the numbers that it would have had.
+    It goes on from its last checkpoints, to the numbers that it would have had. A finished run's results are printed.
 
     Exit status: as of `mftui run`.
 
     Example: mftui resume a1b2
     """
-    from engine.runs.catalog import find
+    from engine.runs.catalog import find, state
     from engine.runs.directory import RunDirectory
-    from mftui.cli.watch import job_of, start
+    from mftui.cli.watch import follow, job_of, start, tell
+    from mftui.live import LiveRun
+    from mftui.plain import printable
 
-    job = job_of(cluster, cluster_options)
-    start(RunDirectory.open(find(name)), job, detach=detach, json=json, plot=plot, quiet=quiet)
+    job, run = job_of(cluster, cluster_options), RunDirectory.open(find(name))
+    if state(run.path) != "finished":
+        start(run, job, detach=detach, json=json, plot=plot, quiet=quiet)
+        return
+    if not quiet:
+        typer.echo(f"{printable(run.name)} is finished, nothing is left to do", err=True)
+    if detach:
+        tell(run, json=json)
+    else:
+        follow(LiveRun(run), json=json, plot=plot, quiet=quiet)
 
 
 def attach(

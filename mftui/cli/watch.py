@@ -105,11 +105,16 @@ def _start_and_leave(live: LiveRun, *, json: bool, quiet: bool) -> None:
         time.sleep(LOCK_POLL_SECONDS)
     if live.state in ("failed", "interrupted"):
         _end(live, interrupted=False)
-    about = {"name": directory.name, "run": str(directory.path)}
-    typer.echo(to_json(about, indent=2) if json else directory.location)
+    tell(directory, json=json)
     if not quiet:
         name = _named(directory)
         typer.echo(f"it goes on by itself; watch it: mftui attach {name}; stop it: mftui runs stop {name}", err=True)
+
+
+def tell(run: RunDirectory, *, json: bool) -> None:
+    """Which run it is, on stdout, for a script."""
+    about = {"name": run.name, "run": str(run.path)}
+    typer.echo(to_json(about, indent=2) if json else run.location)
 
 
 def _has_begun(live: LiveRun) -> bool:
