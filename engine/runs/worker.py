@@ -44,6 +44,10 @@ _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THR
 """for NumPy's BLAS, before it is loaded: the last bit of a product depends on the number of threads"""
 BEHIND_THE_SCREEN = 5
 """added to the niceness of a run that somebody watches as it starts: with both cores at work, a key waits for one"""
+AUTOGROUP = Path("/proc/self/autogroup")
+"""where Linux shares the processor out between sessions first, and niceness counts within one only [sched(7)]"""
+AUTOGROUP_TRIES, AUTOGROUP_SECONDS = 5, 0.1
+"""it takes one change in so long, of all sessions"""
 
 
 def main(arguments: list[str]) -> int:
@@ -109,6 +113,7 @@ def _remarks(run: RunDirectory) -> tuple[str, ...]:
 def _lead(run: RunDirectory, held: Lock, control: Control, log: EventLog) -> int:
     if run.urgent:
         os.nice(BEHIND_THE_SCREEN)
+        _step_back()
 
     def report(kind: str, message: str) -> None:
         log.event(kind, **({"message": message} if message else {}))
@@ -140,6 +145,21 @@ def _lead(run: RunDirectory, held: Lock, control: Control, log: EventLog) -> int
     log.event(outcome)
     log.sync()
     return 0
+
+
+def _step_back() -> None:
+    """Let our niceness count against processes of other sessions as well, such as the screen."""
+    if os.getsid(0) != os.getpid():
+        return  # others are in this session
+    for _ in range(AUTOGROUP_TRIES):
+        try:
+            AUTOGROUP.write_text(str(os.getpriority(os.PRIO_PROCESS, 0)), encoding="ascii")
+        except BlockingIOError:
+            time.sleep(AUTOGROUP_SECONDS)
+        except OSError:  # there is no such thing here
+            return
+        else:
+            return
 
 
 def _together(run: RunDirectory, places: list[str], held: Lock, control: Control, report: Report, crew: Crew) -> str:
@@ -179,6 +199,8 @@ def _help(path: Path, device: str, cores: int) -> int:
     obey(FileIO(0, closefd=False), control)  # a buffered file's lock would abort Python's end
     run = RunDirectory.open(path)
     held = Lock(run.path / "lock")
+    if run.urgent:
+        _step_back()
 
     def work() -> str:
         from engine.parallel import limit_cores
