@@ -7,15 +7,15 @@ import gc
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette
 from textual.dom import DOMNode
-from textual.events import Event, Key, Resize
+from textual.events import Event, Key
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
@@ -37,6 +37,7 @@ from mftui.terminal import CountingDriver, Governor, rate_for, ssh_link
 from mftui.themes import SIXTEEN_DARK, SIXTEEN_LIGHT
 from mftui.views.confirm import Confirm
 from mftui.views.help_screen import HelpScreen
+from mftui.views.palette_screen import PaletteScreen
 from mftui.views.roles import few_colors
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Explorer(App[None]):
     CSS = """
     Explorer { background: $background; }
     Explorer:light Keys .keys--key { color: $primary; } /* Textual's own is too light for its ground */
-    ModalScreen, SystemModalScreen, CommandPalette { background: transparent; } /* dimmed, all cells would be sent */
+    ModalScreen { background: transparent; } /* dimmed, all cells would be sent */
     /* notices: a strip over the footer, which covers no plot; more than a line only where the text is longer */
     ToastRack { margin-bottom: 0; max-height: 50%; scrollbar-size: 0 0; }
     Toast { width: auto; max-width: 100%; margin-top: 0; padding: 0 1; }
@@ -351,12 +352,13 @@ class Explorer(App[None]):
             self.push_screen(HelpScreen([each for group in groups for each in group]))
 
     def action_command_palette(self) -> None:
-        if self.size.width >= palette.LEAST_WIDTH:
-            super().action_command_palette()
+        if not isinstance(self.screen, PaletteScreen):
+            self.push_screen(PaletteScreen(self.get_system_commands(self.screen), "Search for commands…"))
 
-    def on_resize(self, event: Resize) -> None:
-        if event.size.width < palette.LEAST_WIDTH and isinstance(self.screen, CommandPalette):
-            self.pop_screen()
+    def search_themes(self) -> None:
+        """What `action_change_theme` opens."""
+        commands = [SystemCommand(name, "", partial(setattr, self, "theme", name)) for name in self.available_themes]
+        self.push_screen(PaletteScreen(commands, "Search for themes…"))
 
     async def action_save_screen(self) -> None:
         """As it is under any dialog."""

@@ -9,9 +9,6 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.dom import DOMNode
 
-LEAST_WIDTH = 12
-"""cells: in a narrower terminal Textual's list ends the app"""
-
 
 def commands(owners: Iterable[DOMNode], shown: Callable[[Binding], str]) -> Iterator[SystemCommand]:
     """Each action of the owners' keys once; where several have one name, with `shown` of its first key."""
