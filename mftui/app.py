@@ -197,6 +197,11 @@ class Explorer(App[None]):
         gc.collect()  # what is frozen as garbage would be kept for good
         gc.freeze()
 
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Not once all screens are made, when going to one takes but a picture: Textual waits for so long before it."""
+        if len(self._screen_stacks) < len(SCREENS):
+            super().delay_update(delay)
+
     def _tidy(self) -> None:
         if time.monotonic() - self._pressed > HANDS_OFF_SECONDS:
             gc.collect()

@@ -461,7 +461,7 @@ async def test_the_footer_has_room_for_the_keys_that_tell_of_the_rest(size: tupl
 
 
 @pytest.mark.usefixtures("_finished")
-async def test_the_other_screens_are_made_before_anybody_goes_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_other_screens_are_made_ahead_and_going_there_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mftui.app.AHEAD_SECONDS", 0.01)
     app = Explorer(tiny(), "cpu")
     async with app.run_test(size=(160, 45)) as pilot:
@@ -471,10 +471,14 @@ async def test_the_other_screens_are_made_before_anybody_goes_to_them(monkeypatc
         before = live_of(app)
         await pilot.pause(0.3)
         assert live_of(app) is before, "a screen that nobody has gone to starts nothing"
+        made = set(app._registry)
         for number, mode in enumerate(SCREENS, 1):
+            app.switch_mode(mode)
+            assert not app._batch_count, "nothing holds its picture back"
             await pilot.press(str(number))
             assert app.current_mode == mode
             assert app.screen is app.get_screen_stack(mode)[0]
+        assert set(app._registry) == made
 
 
 @pytest.mark.usefixtures("_finished")
