@@ -39,6 +39,8 @@ class CanvasView(Widget):
         super().__init__(id=id)
         self.drawing: Plot | Heatmap | Dots | None = None
         self.frame: Frame | None = None
+        self._stale = False
+        """whether the frame is of another drawing"""
         self._strips: dict[int, Strip] = {}
         self._base: RichStyle | None = None
 
@@ -50,8 +52,13 @@ class CanvasView(Widget):
         return self._base
 
     def show(self, drawing: Plot | Heatmap | Dots) -> None:
+        """Draw what changed; if the screen is to be laid out first, only then, once it is known how large."""
         self.drawing = drawing
-        self._draw()
+        if any(each._layout_required for each in self.ancestors_with_self if isinstance(each, Widget)):
+            self._stale = True
+            self.refresh()
+        else:
+            self._draw()
 
     def clear(self) -> None:
         """Show nothing."""
@@ -65,10 +72,10 @@ class CanvasView(Widget):
         """Of which heatmaps need many."""
         return not self.app.no_color and not few_colors()
 
-    def on_resize(self) -> None:
-        self._draw()
-
     def render_line(self, y: int) -> Strip:
+        if self.drawing is not None and not self._fits:
+            self._strips.clear()
+            self._draw_anew(self.drawing)
         if self.frame is None or y >= self.frame.height:
             return Strip.blank(self.size.width, self.base)
         if y not in self._strips:
@@ -82,25 +89,34 @@ class CanvasView(Widget):
         self._strips.clear()
         super().notify_style_update()
 
+    @property
+    def _fits(self) -> bool:
+        """Whether the frame is of the drawing, and as large as the widget."""
+        return self.frame is not None and not self._stale and (self.frame.width, self.frame.height) == self.size
+
     def _draw(self) -> None:
-        if self.drawing is None or not self.size:
-            return
-        before, (width, height) = self.frame, self.size
-        if isinstance(self.drawing, Plot):
-            keep = before.legend if before else None
-            self.frame = draw(self.drawing, width, height, glyphs(), keep_legend=keep)
-        elif isinstance(self.drawing, Dots):
-            self.frame = draw_dots(self.drawing, width, height, glyphs(), colored=self.has_colors)
-        else:
-            self.frame = draw_heatmap(self.drawing, width, height, glyphs(), colored=self.has_colors)
-        spans = changed_spans(before, self.frame)
-        for span in spans:
-            self._strips.pop(span.row, None)
-        if before is None or (before.width, before.height) != (width, height):
-            self._strips.clear()
+        """Have the cells sent that changed; where all do, they are drawn as they are rendered."""
+        before = self.frame
+        if self.drawing is None or before is None or not self._fits:
             self.refresh()
-        elif spans:
+            return
+        after = self._draw_anew(self.drawing)
+        if spans := changed_spans(before, after):
+            for span in spans:
+                self._strips.pop(span.row, None)
             self.refresh(*(Region(span.first, span.row, span.end - span.first, 1) for span in spans))
+
+    def _draw_anew(self, drawing: Plot | Heatmap | Dots) -> Frame:
+        width, height = self.size
+        if isinstance(drawing, Plot):
+            keep = self.frame.legend if self.frame else None
+            self.frame = draw(drawing, width, height, glyphs(), keep_legend=keep)
+        elif isinstance(drawing, Dots):
+            self.frame = draw_dots(drawing, width, height, glyphs(), colored=self.has_colors)
+        else:
+            self.frame = draw_heatmap(drawing, width, height, glyphs(), colored=self.has_colors)
+        self._stale = False
+        return self.frame
 
     # --- mouse -------------------------------------------------------------------------------------------------------
 
