@@ -71,6 +71,7 @@ SLOWER, REST = b"-", "s of rest between two steps"
 """the key that paces the run, and what the screen says then"""
 ESCAPES = re.compile(
     r"\x1b\[(\d*);?(\d*)H"  # to a line and column
+    r"|\x1b\[(\d+)G"  # to a column
     r"|(\x1b\[2J)"  # clear
     r"|(\x1b\[6n)"  # where is the cursor?
     r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P_^X](?:[^\x1b\x07]*)(?:\x07|\x1b\\)|\x1b[^\[\]P_^X]"  # others
@@ -162,7 +163,7 @@ class Terminal:
         end = 0
         while found := ESCAPES.match(text, end):
             end = found.end()
-            line, column, clear, asked, plain = found.groups()
+            line, column, along, clear, asked, plain = found.groups()
             if plain:
                 y, x = self._at
                 if y < ROWS:
@@ -172,6 +173,8 @@ class Terminal:
                 self._lines = [[" "] * COLUMNS for _ in range(ROWS)]
             elif asked:
                 os.write(self._master, b"\x1b[%d;%dR" % (self._at[0] + 1, self._at[1] + 1))
+            elif along:
+                self._at = self._at[0], int(along) - 1
             elif line is not None:
                 self._at = int(line or 1) - 1, int(column or 1) - 1
         self._rest = text[end:]

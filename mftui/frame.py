@@ -12,19 +12,18 @@ from math import inf
 from unicodedata import category
 
 from rich.cells import get_character_cell_size
+from rich.color import ColorSystem
 from rich.console import Console
-from rich.control import Control
-from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.geometry import Size
 from textual.strip import Strip
 
-Cell = tuple[str, Style | None]
-"""its character, empty in the right half of a wide one"""
+from mftui.pen import Cell, Pen, visible
+
 Update = ChopsUpdate | LayoutUpdate
-NEAR = 6
-"""cells: so many that did not change are sent along, since moving the cursor costs as much"""
+NEAR = 5
+"""bytes: of cells that did not change so many are sent along, since moving the cursor costs as much"""
 
 
 class Frame:
@@ -71,24 +70,15 @@ class _Changes(CompositorUpdate):
         self._frame, self._update, self._size, self._most, self._first = frame, update, size, most, first
 
     def render_segments(self, console: Console) -> str:
+        pen = Pen(console._color_system or ColorSystem.TRUECOLOR)
         parts: list[str] = []
         count = 0
         for y, x, span in self._frame.take(self._update, self._size, self._first):
-            parts += [Control.move_to(x, y).segment.text, Strip(_segments(span), len(span)).render(console)]
+            parts.append(pen.write(y, x, span))
             if (count := count + len(parts[-1])) > self._most:
                 break
         self._frame.complete = count <= self._most
-        return "".join(parts)
-
-
-def _segments(span: Iterable[Cell]) -> list[Segment]:
-    """As few as will do: a blank goes on in the style before it where that looks the same."""
-    found: list[tuple[list[str], Style | None]] = []
-    for character, style in span:
-        if not found or (style != found[-1][1] and not (character == " " and style == _visible(found[-1][1])[1])):
-            found.append(([], style))
-        found[-1][0].append(character)
-    return [Segment("".join(characters), style) for characters, style in found]
+        return "".join([*parts, pen.put_down()])
 
 
 def _pieces(update: Update) -> Iterator[tuple[int, int, Iterable[Strip]]]:
@@ -108,7 +98,7 @@ def cells(strips: Iterable[Strip], dark: bool | None = None) -> list[Cell]:
     found: list[Cell] = []
     for strip in strips:
         for text, style, _ in strip:
-            seen, blank = _visible(style if dark is None else _without_colors(style, dark))
+            seen, blank = visible(style if dark is None else _without_colors(style, dark))
             for character in text:
                 if character == " ":
                     found.append((" ", blank))
@@ -118,16 +108,6 @@ def cells(strips: Iterable[Strip], dark: bool | None = None) -> list[Cell]:
                     whose = -1 if found[-1][0] else -2  # a wide character fills two
                     found[whose] = (found[whose][0] + character, found[whose][1])
     return found
-
-
-@lru_cache(4096)
-def _visible(style: Style | None) -> tuple[Style | None, Style | None]:
-    """What is seen of a style on a character, and on a blank."""
-    if style is None:
-        return None, None
-    seen = style.clear_meta_and_links()
-    ruled = style.reverse or style.underline or style.underline2 or style.overline or style.strike
-    return seen, seen if ruled else Style(bgcolor=style.bgcolor)
 
 
 @lru_cache(4096)
@@ -150,8 +130,17 @@ def _differing(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[in
             continue
         first = x - 1 if not after[0] and x else x
         end = x + 2 if x + 1 < len(new) and not new[x + 1][0] else x + 1
-        if spans and first - spans[-1][1] <= NEAR:
+        if spans and (first <= spans[-1][1] or _is_near(new[spans[-1][1] - 1 : first])):
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((first, end))
     return spans
+
+
+def _is_near(cells: Sequence[Cell]) -> bool:
+    """Whether it costs no more to send all but the first again, in that one's style, than to go past them."""
+    if len(cells) - 1 > NEAR:
+        return False
+    between = cells[1:]
+    plain = all(character == " " or style is cells[0][1] for character, style in between)
+    return plain and sum(len(character.encode()) for character, _ in between) <= NEAR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import deque
 from math import inf
 
 import pytest
@@ -28,7 +29,9 @@ from tests.lab import explorer, no_worker, until
 
 CONSOLE = Console(force_terminal=True, color_system="truecolor", width=80, legacy_windows=False)
 STYLES = (Style(color="red"), Style(bgcolor="blue"), Style(color="red", bgcolor="blue", underline=True), Style())
-TOKENS = re.compile(r"\x1b\[(\d+);(\d+)H|\x1b\[([\d;]*)m|(.)", re.DOTALL)
+STYLES += (Style(bold=True, color="#102030"), Style(dim=True, bgcolor="blue"), Style(bold=True, dim=True, reverse=True))
+TOKENS = re.compile(r"\x1b\[(?:(\d+);(\d+)H|(\d+)G|([\d;]*)m)|(.)", re.DOTALL)
+ENDED_BY = {"22": "12", "23": "3", "24": "4", "25": "56", "27": "7", "28": "8", "29": "9"}
 
 
 class Screen:
@@ -37,18 +40,42 @@ class Screen:
     def __init__(self, width: int, height: int) -> None:
         self.cells = [[(" ", "")] * width for _ in range(height)]
         self._x = self._y = 0
-        self._style = ""
+        self._style: dict[str, str] = {}
 
     def write(self, text: str) -> None:
-        for row, column, style, character in TOKENS.findall(text):
+        for row, column, along, codes, character in TOKENS.findall(text):
             if row:
                 self._y, self._x = int(row) - 1, int(column) - 1
+            elif along:
+                self._x = int(along) - 1
             elif character:
                 (taken,) = [len(cells([Strip([Segment(character)])]))]
-                self.cells[self._y][self._x : self._x + taken] = [(character, self._style), ("", self._style)][:taken]
+                look = character, " ".join(f"{name}:{value}" for name, value in sorted(self._style.items()))
+                self.cells[self._y][self._x : self._x + taken] = [look, ("", look[1])][:taken]
                 self._x += taken
             else:
-                self._style = "" if style == "0" else style
+                self._set_style(codes)
+
+    def _set_style(self, codes: str) -> None:
+        """As ECMA-48 says of "select graphic rendition"."""
+        given = deque(codes.split(";"))
+        while given:
+            code = given.popleft()
+            if code in ("", "0"):
+                self._style.clear()
+            elif code in ("38", "48"):
+                kind = given.popleft()
+                color = [kind, *(given.popleft() for _ in range(3 if kind == "2" else 1))]
+                self._style["ink" if code == "38" else "ground"] = ";".join(color)
+            elif code in ("39", "49"):
+                self._style.pop("ink" if code == "39" else "ground", None)
+            elif int(code) // 10 in (3, 4, 9, 10):
+                self._style["ground" if int(code) // 10 in (4, 10) else "ink"] = code
+            elif code in ENDED_BY:
+                for ended in ENDED_BY[code]:
+                    self._style.pop(ended, None)
+            else:
+                self._style[code] = "on"
 
     @property
     def text(self) -> list[str]:
@@ -71,7 +98,7 @@ def sent(frame: Frame, strips: list[Strip], width: int, most: float = inf) -> st
 
 
 TEXT = st.text(alphabet="ab ─⣿漢e\u0301", max_size=6)
-PICTURE = st.lists(st.lists(st.tuples(TEXT, st.integers(0, 3)), max_size=4), min_size=3, max_size=3)
+PICTURE = st.lists(st.lists(st.tuples(TEXT, st.integers(0, len(STYLES) - 1)), max_size=4), min_size=3, max_size=3)
 
 
 @settings(deadline=None, max_examples=150)
@@ -103,7 +130,7 @@ def test_of_a_line_only_the_cells_that_differ_are_sent() -> None:
     frame = Frame()
     sent(frame, picture([[("step 1000 of 9000, loss 0.25", 0)]], 40), 40)
     again = sent(frame, picture([[("step 1001 of 9000, loss 0.25", 0)]], 40), 40)
-    assert TOKENS.sub(lambda found: found[4] or "", again) == "1"
+    assert TOKENS.sub(lambda found: found[5] or "", again) == "1"
 
 
 def test_a_colour_that_no_blank_shows_is_no_change() -> None:
@@ -148,7 +175,9 @@ def test_without_colours_none_are_sent_and_what_is_chosen_is_in_reverse_video(da
     styles = [Style(color="#808080", bgcolor=ground, bold=True), Style(color="red", bgcolor=chosen), Style(dim=True)]
     strip = Strip([Segment("abc", style) for style in styles])
     text = frame.changes(LayoutUpdate([[strip]], Region(0, 0, 9, 1)), Size(9, 1)).render_segments(CONSOLE)
-    assert re.findall(r"\x1b\[([\d;]*)m", text) == ["1", "0", "7", "0", "2", "0"]
+    screen = Screen(9, 1)
+    screen.write(text)
+    assert screen.styles_of_letters == [["1:on"] * 3 + ["7:on"] * 3 + ["2:on"] * 3]
 
 
 def test_the_lines_that_matter_most_go_first() -> None:
