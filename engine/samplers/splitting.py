@@ -270,7 +270,7 @@ def _finish_replicate(target: Target, state: SplittingState) -> SplittingState:
 
 
 def _replicates(point: PointSettings, state: SplittingState) -> int:
-    """How many come to the effective samples asked for, or to `gnc.draws` if these are fewer; at least what there is."""
+    """How many come to the effective samples asked for, or to `gnc.draws` if fewer do; at least what there is."""
     done = len(state.replicate_means)
     if done < FEWEST_REPLICATES:
         return FEWEST_REPLICATES
