@@ -384,7 +384,9 @@ class Explorer(App[None]):
         except OSError as error:
             self.notify(f"{folder}: can't be written: {error.strerror or error}", severity="error")
         else:
-            self.notify("\n".join(map(str, written)), title="written")
+            first, *others = written
+            more = (each.suffix if each.stem == first.stem else str(each) for each in others)
+            self.notify(", ".join([str(first), *more]), title="written")
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = True) -> str:
         from mftui.export.picture import self_contained

@@ -83,9 +83,10 @@ class Matrices(Pane):
         if dots is None or marked or not width:
             box.display = False
         else:
-            cells = dots.extent(glyphs())[0] + PADDING
+            title = f"{dots.marked.mean():.0%} observed"
+            cells = max(dots.extent(glyphs())[0], len(title)) + PADDING
             box.styles.width = cells if cells <= MOST_OF_OBSERVED * width else "1fr"
-            self._titles[3].update(f"{dots.marked.mean():.0%} observed", layout=False)
+            self._titles[3].update(title, layout=False)
             view.show(dots)
             box.display = True
 
