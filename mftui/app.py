@@ -284,8 +284,11 @@ class Explorer(App[None]):
         self._put_off = False
         self.catch_up()
         shown = self.lab_screen.session if self.lab_screen else self.session
-        news = {session: session.poll() for session in (self.session, self.tour_session)}
-        self._stale = news[shown] or self._stale
+        for session in (self.session, self.tour_session):
+            if session is shown:
+                self._stale = session.poll() or self._stale
+            elif session.at_work:
+                session.poll()
         if self._stale and self.governor.has_room():
             self._show()
 

@@ -79,6 +79,11 @@ class Session:
             other.live, other.ours = None, False
 
     @property
+    def at_work(self) -> bool:
+        """Whether there is a run that goes on, or one left behind whose end is to be seen to."""
+        return bool(self._ending) or (self.live is not None and not self.live.over)
+
+    @property
     def at_work_here(self) -> bool:
         """Whether there is a run that would be stopped."""
         return self.ours and self.live is not None and not self.live.over
