@@ -39,8 +39,8 @@ MOVES_PER_LEVEL = 8
 TARGET_ACCEPTANCE = 0.25
 MAX_LEVELS = 500
 """at a fifth a level, P = 10⁻³⁵⁰"""
-FEWEST_PARTICLES = 1000
-NUMBERS_PER_CHUNK = {"cpu": 1 << 17, "cuda": 1 << 24}
+FEWEST_PARTICLES = 1_000
+NUMBERS_PER_CHUNK = {"cpu": 1 << 19, "cuda": 1 << 24}
 MAX_LOG10_ERROR = 0.2
 """of a reliable acceptance probability: a factor of 1.6"""
 
@@ -119,7 +119,7 @@ class Splitting:
 
 def _particles(point: PointSettings) -> int:
     """Of one replicate."""
-    return max(FEWEST_PARTICLES, 2 * point.gnc.effective_samples)
+    return max(FEWEST_PARTICLES, point.gnc.effective_samples)
 
 
 def expected_moves(point: PointSettings, acceptance: float) -> int:
