@@ -92,6 +92,22 @@ def test_the_numbers_do_not_depend_on_how_the_steps_are_chunked(monkeypatch: pyt
     assert sorted({row[2] for row in whole}) == [0, 20, 40, 60, 70]
 
 
+def test_a_state_keeps_its_log_points_when_the_descent_goes_on_without_it() -> None:
+    settings = point(steps=60, log_every=20)
+    procedure = Descent({0: settings}, SEEDS, make_problem(settings.problem, SEEDS), CPU)
+    procedure.finely = True
+    state, _ = procedure.init()
+    rows: list[list[list[float]]] = []
+    waiting = []
+    while procedure.fraction(state) < 1:
+        before, (state, events) = state, procedure.step(state)
+        if events:
+            waiting.append(before)
+            rows.append(_rows(events)["gd"])
+    assert [table[0][2] for table in rows] == [20, 40, 60]
+    assert [_rows(procedure.step(before)[1])["gd"] for before in waiting] == rows
+
+
 CHANGES = {0: 0.04, 33: 0.02, 40: 0.05, 61: 0.01}
 """at the start, between log points, and at one"""
 CHANGED: dict[str, Any] = {"steps": 80, "log_every": 20, "learning_rate": 0.05, "init_scale": 0.5, "init": "balanced"}

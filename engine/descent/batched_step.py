@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import accumulate, chain, pairwise, repeat
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,7 @@ class BatchedStep:
     ) -> None:
         """`activation` is None where σ is linear; `batches` are the optimizer's, if it takes some."""
         device = problem.targets.device
-        self._device = device
+        self._device, self._on_gpu = device, device.type == "cuda"
         self.layout = layout
         self.sparse = is_sparse(problem, layout.rows, layout.columns, layout.depth)
         small = layout.largest_product <= MOST_IN_NUMPY
@@ -133,10 +133,10 @@ class BatchedStep:
         self._operations.append(
             partial(
                 optimizer.step,
-                tuple(map(self._array, self._optimizer_state)),
-                self._array(self.weights),
-                self._array(self._gradient),
-                self._array(learning_rates.reshape(-1, 1)),
+                tuple(map(self.array, self._optimizer_state)),
+                self.array(self.weights),
+                self.array(self._gradient),
+                self.array(learning_rates.reshape(-1, 1)),
             )
         )
         # What draws on the host, or allocates inside the library, can't be recorded.
@@ -162,13 +162,17 @@ class BatchedStep:
         return self.weights.clone(), tuple(buffer.clone() for buffer in self._optimizer_state)
 
     def run(self, steps: int) -> None:
-        """Take this many steps; they are made when this returns, on a GPU too."""
+        """Take this many steps; they are made when this returns, on a GPU too.
+
+        numpy warns of what overflows unless the caller silences it, once for many bursts: it takes 1 % of 100 small
+        steps.
+        """
         if self._graph is not None:
             for _ in range(steps):
                 self._graph.replay()
         else:
-            _operate(chain.from_iterable(repeat(self._operations, steps)))
-        if self._device.type == "cuda":
+            _operate(self._operations * steps)
+        if self._on_gpu:
             torch.cuda.synchronize(self._device)  # or the clock that sizes the bursts would time the queueing
 
     def gradient(self, weights: Float[Tensor, "run parameter"]) -> Float[Tensor, "run parameter"]:
@@ -177,8 +181,13 @@ class BatchedStep:
         In a buffer that the next call or step overwrites.
         """
         self.weights.copy_(weights)
-        _operate(self._operations[:-1])
+        with np.errstate(all="ignore"):
+            _operate(self._operations[:-1])
         return self._gradient
+
+    def array(self, tensor: Tensor) -> Any:
+        """What the operations act on: the tensor, or its memory as numpy's."""
+        return tensor if self._backend is torch else tensor.numpy()
 
     def _replays_as_it_steps(self, graph: torch.cuda.CUDAGraph) -> bool:
         """Whether one replay comes to what the operations come to, up to rounding."""
@@ -255,25 +264,21 @@ class BatchedStep:
                 continue
             features.append(torch.empty_like(before, memory_format=torch.contiguous_format))
             slopes.append(torch.empty_like(features[-1]))
-            arrays = (self._array(before), self._array(features[-1]), self._array(slopes[-1]))
+            arrays = (self.array(before), self.array(features[-1]), self.array(slopes[-1]))
             operations.append(partial(activation.fill, self._backend, *arrays))
         return features, slopes
 
     def _product(self, left: Tensor, right: Tensor, out: Tensor) -> Callable[[], object]:
-        return operation(self._backend, "matmul", self._array(left), self._array(right), self._array(out))
+        return operation(self._backend, "matmul", self.array(left), self.array(right), self.array(out))
 
     def _multiply(self, values: Tensor, factors: Tensor) -> Callable[[], object]:
-        array = self._array(values)
-        return operation(self._backend, "multiply", array, self._array(factors), array)
-
-    def _array(self, tensor: Tensor) -> Any:
-        return tensor if self._backend is torch else tensor.numpy()
+        array = self.array(values)
+        return operation(self._backend, "multiply", array, self.array(factors), array)
 
 
 def _operate(operations: Iterable[Callable[[], object]]) -> None:
-    with np.errstate(all="ignore"):  # a run that diverges is found at the next log point
-        for operate in operations:
-            operate()
+    for operate in operations:
+        operate()
 
 
 def _record(operations: Operations) -> torch.cuda.CUDAGraph | None:

@@ -246,7 +246,7 @@ class Descent:
 
     def _descend(self, state: DescentState, deadline: float) -> DescentState:
         """Steps up to the next change of the learning rate, the deadline, or the last log point that is awaited."""
-        every, step, marks, burst = self._settings.log_every, state.step, list(state.marks), 1
+        every, step, burst = self._settings.log_every, state.step, 1
         rates = state.learning_rates
         if step in self._changes:
             rates = rates.changed(step, self._changes[step])
@@ -254,15 +254,22 @@ class Descent:
             self._steps, self._rates_of_steps = self._compiled(rates.of_run), rates.of_run
         self._steps.load(step, state.weights, state.optimizer)
         end = min((change for change in self._changes if step < change < self._total), default=self._total)
-        while step < end and len(marks) < self._marks_wanted:
-            mark = min(step - step % every + every, self._total)
-            count = min(burst, mark - step, end - step)
-            self._steps.run(count)
-            step, burst = step + count, min(2 * burst, MOST_BURST)
-            if step == mark:
-                marks.append(Mark(step, self._steps.weights.clone(), rates))
-            if time.monotonic() > deadline:
-                break
+        wanted = self._marks_wanted - len(state.marks)
+        kept = self._room(wanted)
+        places, weights = self._steps.array(kept), self._steps.array(self._steps.weights)
+        reached: list[int] = []
+        with np.errstate(all="ignore"):  # a run that diverges is found at the next log point
+            while step < end and len(reached) < wanted:
+                mark = min(step - step % every + every, self._total)
+                count = min(burst, mark - step, end - step)
+                self._steps.run(count)
+                step, burst = step + count, min(2 * burst, MOST_BURST)
+                if step == mark:
+                    places[len(reached)] = weights
+                    reached.append(step)
+                if time.monotonic() > deadline:
+                    break
+        marks = [Mark(*mark, rates) for mark in zip(reached, kept[: len(reached)].clone(), strict=True)]
         weights, optimizer_state = self._steps.save()
         return replace(
             state,
@@ -270,7 +277,7 @@ class Descent:
             weights=weights,
             optimizer=optimizer_state,
             learning_rates=rates,
-            marks=tuple(marks),
+            marks=(*state.marks, *marks),
         )
 
     def _log(self, state: DescentState) -> tuple[DescentState, list[Event]]:
@@ -338,11 +345,17 @@ class Descent:
         )
 
     def _stacked(self, marks: Sequence[Mark]) -> Float[Tensor, "mark run parameter"]:
-        """Their weights, in memory that the next call overwrites: fresh pages each time cost more than the copy."""
-        if len(self._weights_of_marks) < len(marks):
-            self._weights_of_marks = marks[0].weights.new_empty(len(marks), *marks[0].weights.shape)
-        weights = self._weights_of_marks[: len(marks)]
-        return torch.stack([mark.weights for mark in marks], out=weights)
+        """Their weights, in `_room`."""
+        return torch.stack([mark.weights for mark in marks], out=self._room(len(marks)))
+
+    def _room(self, marks: int) -> Float[Tensor, "mark run parameter"]:
+        """Memory for the weights of so many log points, until the next call: fresh pages cost more than the copies."""
+        if len(self._weights_of_marks) < marks:
+            most = max(marks, self._marks_at_once)
+            self._weights_of_marks = torch.empty(
+                most, *self._initial_weights.shape, device=self._device, dtype=self._dtype
+            )
+        return self._weights_of_marks[:marks]
 
     def _last_product(
         self, weights: Float[Tensor, "run parameter"]
