@@ -41,6 +41,26 @@ def test_ranks_and_norms_of_a_known_spectrum_are_their_definitions() -> None:
         assert diagnostics.schatten_norm(values, depth).item() == pytest.approx(by_hand, rel=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("shape", [(5, 5), (3, 8), (8, 3), (32, 32), (33, 5)])
+def test_the_spectrum_is_the_one_that_torch_finds_whichever_library_finds_it(
+    shape: tuple[int, int], dtype: torch.dtype
+) -> None:
+    matrices = _random(4, *shape).to(dtype)
+    matrices[0] *= 1e-3
+    matrices[1, :, 0] = 0
+    matrices[2] = 0
+    found = spectrum(matrices)
+    rounding = 20 * torch.finfo(dtype).eps
+    expected = torch.linalg.svdvals(matrices)
+    assert found.values.dtype == dtype
+    assert torch.all((found.values - expected).abs() <= rounding * expected[:, :1])
+    again = found.left @ torch.diag_embed(found.values) @ found.right.mT
+    assert torch.all((again - matrices).abs().amax((1, 2)) <= rounding * expected[:, 0])
+    for vectors in (found.left, found.right):
+        assert torch.allclose(vectors.mT @ vectors, torch.eye(min(shape), dtype=dtype), atol=rounding)
+
+
 def test_the_effective_rank_of_equal_values_is_their_number_and_that_of_zero_is_zero() -> None:
     assert diagnostics.effective_rank(torch.full((1, 5), 0.3)).item() == pytest.approx(5)
     for measure in (diagnostics.effective_rank, diagnostics.numerical_rank):

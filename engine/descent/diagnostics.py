@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -25,6 +26,9 @@ GAP_ENTRIES = 1 << 15
 once, in memory that comes from the kernel page by page and goes back each time"""
 SUMMED_AT_ONCE = 1 << 14
 """squares of a matrix's entries, at most: of a million, a sum in single precision keeps five digits"""
+LARGEST_IN_NUMPY = 32
+"""rows and columns of a matrix up to which numpy's SVD takes less time than torch's on the CPU: 3.4 against 4.0 µs at
+5×5, 10 against 12 at 10×10, 87 against 98 at 32×32; at 64×64 it takes several times as long"""
 POWER_ITERATIONS = 4
 """two suffice where the spectrum decays; four keep the first ten of a Gaussian matrix, the flattest, within 4 %"""
 
@@ -50,7 +54,10 @@ class Spectrum:
 
 def spectrum(matrices: Float[Tensor, "seed m n"]) -> Spectrum:
     """All singular values of matrices given entry by entry."""
-    left, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    if matrices.device.type == "cpu" and max(matrices.shape[-2:]) <= LARGEST_IN_NUMPY:
+        left, values, right = map(torch.from_numpy, np.linalg.svd(matrices.numpy(), full_matrices=False))
+    else:
+        left, values, right = torch.linalg.svd(matrices, full_matrices=False)
     return Spectrum(left, values, right.mT, True)
 
 
