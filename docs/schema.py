@@ -44,7 +44,7 @@ TABLES = {
     "diagnostics": "the same log points: what else is observed of W ([descent.md](descent.md#what-is-observed))",
     "theory": "the same log points, linear σ: dσ/dt, per unit of time, a step being as long as the learning rate",
     "trajectory": "the singular values as theory predicts them from `gd.predict_from` on",
-    "matrices": "W, where it has at most 200 entries",
+    "matrices": "W, where it has at most 400 entries",
     "guesses": "G&C and prior: what was drawn so far, one row per block of guesses",
     "samples": "G&C and prior: one row per draw that passed",
     "progress": "every 0.2 s: how far a trial is. It alone holds times of day, and so differs between equal runs",

@@ -66,7 +66,7 @@ LEADING_VALUES = 10
 """singular values logged where not all are, and most singular vectors compared with the truth's"""
 
 
-MOST_SHOWN_ENTRIES = 200
+MOST_SHOWN_ENTRIES = 400
 """W of at most this many entries is stored at each log point, to be shown"""
 
 
