@@ -33,7 +33,7 @@ from mftui.benchmark import Row
 SEEDS = range(8)
 CPU = torch.device("cpu")
 REPETITIONS, QUICK_REPETITIONS = 9, 3
-LOGGING_REPETITIONS, QUICK_LOGGING_REPETITIONS = 41, 6
+LOGGING_REPETITIONS, QUICK_LOGGING_REPETITIONS = 21, 1
 
 TINY = {"learning_rate": 0.05, "init_scale": 0.1}
 ENTRIES = {"kind": "completion", "rows": 100, "columns": 100, "rank": 5, "norm": 100.0, "measurements": 2_000}
@@ -221,9 +221,9 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
 
 
 def logged(repetitions: int) -> Iterator[Row]:
-    """With theory (off unless gd.predict_from asks for it): rates and course."""
+    """With theory (off unless gd.predict_from asks for it): rates and course. As many steps as in the figures."""
     every = {**TINY, "log_every": 100}
-    models = {"width 40, depth 2": ({"width": 40}, 13_000), "width 5, depth 10": ({"width": 5, "depth": 10}, 4_000)}
+    models = {"width 40, depth 2": ({"width": 40}, 100_000), "width 5, depth 10": ({"width": 5, "depth": 10}, 20_000)}
     for name, (model, steps) in models.items():
         settings = point({}, model, {**every, "steps": steps})
         yield logging(f"all diagnostics every 100 steps, {name}", settings, 1.1, repetitions)
