@@ -7,6 +7,7 @@ import re
 from collections import deque
 from math import inf
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from textual.strip import Strip
 
 from mftui import app as app_module
 from mftui import encoding
+from mftui.canvas import Axis, Line, Plot, draw
 from mftui.frame import Frame, cells
 from mftui.views import roles
 from mftui.views.status import StatusBar
@@ -131,6 +133,23 @@ def test_of_a_line_only_the_cells_that_differ_are_sent() -> None:
     sent(frame, picture([[("step 1000 of 9000, loss 0.25", 0)]], 40), 40)
     again = sent(frame, picture([[("step 1001 of 9000, loss 0.25", 0)]], 40), 40)
     assert TOKENS.sub(lambda found: found[5] or "", again) == "1"
+
+
+def test_curves_that_grow_cost_few_bytes_a_frame() -> None:
+    width, height, count = 56, 18, 80
+    ground = Style(bgcolor="#121212")
+    steps = np.arange(count + 1.0)
+    values = [1 / (1 + np.exp((20 + 8 * index - steps) / 3)) for index in range(8)]
+    frame, written = Frame(), []
+    for end in range(1, count + 1):
+        lines = tuple(Line(steps[:end], value[:end], style=roles.series(index)) for index, value in enumerate(values))
+        drawn = draw(Plot(Axis(0, count), Axis(0, 1), lines), width, height)
+        rows = (drawn.runs(row) for row in range(height))
+        strips = [
+            Strip(Segment(text, ground + roles.rich_style(style, dark=True)) for text, style in row) for row in rows
+        ]
+        written.append(len(sent(frame, strips, width).encode()))
+    assert np.mean(written[1:]) < 130  # for 8 ends of curves; it was 207 with a whole style for each
 
 
 def test_a_colour_that_no_blank_shows_is_no_change() -> None:
