@@ -64,6 +64,18 @@ def test_a_command_that_answers_at_once_imports_nothing_slow(arguments: list[str
     assert not packages & {"torch", "numpy", "scipy", "pydantic", "textual", "rich", "tomlkit"}
 
 
+def test_the_explorers_worker_is_started_before_anything_slow_is_imported() -> None:
+    packages = _packages_after("import mftui.cli, engine.runs.launch")
+    assert "mftui" in packages
+    assert not packages & {"torch", "numpy", "scipy", "pydantic", "textual", "rich", "tomlkit"}
+
+
+def test_a_run_begins_without_scipy() -> None:
+    packages = _packages_after("import engine.runs.run")
+    assert "torch" in packages
+    assert "scipy" not in packages
+
+
 def test_a_run_is_watched_without_torch_textual_and_scipy(tmp_path: Path) -> None:
     RunDirectory.create(preset.load("quick-start"), "cpu", tmp_path / "home" / "runs" / "run")
     packages = _packages_after(_command("attach"))

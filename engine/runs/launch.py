@@ -1,16 +1,19 @@
-"""Starts workers. Never imports torch: the worker does."""
+"""Starts workers. Imports nothing slow: a worker is to load while its front end does."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import time
+from typing import TYPE_CHECKING
 
 from engine.runs.catalog import FORMAT, RunError
 from engine.runs.control import forget_requests
-from engine.runs.directory import RunDirectory
 from engine.runs.files import APPEND
 from engine.runs.process import PYTHON_M, spawn
+
+if TYPE_CHECKING:
+    from engine.runs.directory import RunDirectory
 
 _STRAGGLER_SECONDS = 5.0
 """how long the helpers of a leader that died may take to notice it"""

@@ -32,18 +32,24 @@ def explore(
 
     Example: mftui explore width-linear --set model.depth=3
     """
-    from engine.spec.preset import load
-
-    experiment = load(preset, overrides(settings, seed))
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        typer.echo("error: the explorer needs a terminal; without one: mftui run " + preset, err=True)
-        raise typer.Exit(2)
-    os.environ.setdefault("TEXTUAL_FPS", "500")  # what a key changed waits for the next of these, 1 ms on average
     gc.disable()  # until the app is ready: what comes into being before that is there to stay
     from engine.runs.launch import Spare
 
     # with a core for each, the worker loads torch while the screen loads what it needs: the run begins a second earlier
-    spare = Spare() if len(os.sched_getaffinity(0)) > 1 else None
+    has_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    spare = Spare() if has_terminal and len(os.sched_getaffinity(0)) > 1 else None
+    try:
+        from engine.spec.preset import load
+
+        experiment = load(preset, overrides(settings, seed))
+    except BaseException:
+        if spare is not None:
+            spare.dismiss()
+        raise
+    if not has_terminal:
+        typer.echo("error: the explorer needs a terminal; without one: mftui run " + preset, err=True)
+        raise typer.Exit(2)
+    os.environ.setdefault("TEXTUAL_FPS", "500")  # what a key changed waits for the next of these, 1 ms on average
     from mftui.app import Explorer
 
     Explorer(experiment, device, low_bandwidth=low_bandwidth, max_rate=max_rate, spare=spare).run()
