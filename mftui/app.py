@@ -136,6 +136,8 @@ class Explorer(App[None]):
         """when the last key was"""
         self._put_off = False
         """whether the frame before was left out for a key"""
+        self._may_yield = False
+        """whether a frame is being drawn that has not been put off yet"""
         self._owing = False
         """whether the terminal has not been sent all that is to be seen"""
 
@@ -281,7 +283,7 @@ class Explorer(App[None]):
         if time.monotonic() - self._pressed < KEY_SECONDS and not self._put_off:
             self._put_off = True  # once: while a key is held down, all goes on
             return
-        self._put_off = False
+        self._put_off, self._may_yield = False, not self._put_off
         self.catch_up()
         shown = self.lab_screen.session if self.lab_screen else self.session
         for session in (self.session, self.tour_session):
@@ -291,6 +293,14 @@ class Explorer(App[None]):
                 session.poll()
         if self._stale and self.governor.has_room():
             self._show()
+        self._may_yield = False
+
+    def yields(self) -> bool:
+        """Whether the rest of a frame is left out for a key that has come meanwhile; the next frame draws it."""
+        if not self._may_yield or self.governor.key_read <= self._pressed:
+            return False
+        self._stale = self._put_off = True
+        return True
 
     def _show(self) -> None:
         """Bring the screen up to date; its widgets send only what changed."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from textual.drivers.linux_driver import LinuxDriver
-from textual.events import CursorPosition
+from textual.events import CursorPosition, Key
 from textual.message import Message
 
 from mftui.encoding import in_ascii, knows_unicode
@@ -64,6 +64,8 @@ class Governor:
         """to be called when a picture has"""
         self.slow = False
         """whether the link takes few bytes"""
+        self.key_read = 0.0
+        """when the last key came, handled or not"""
         self._tokens = rate * BURST_SECONDS
         self._at = time.monotonic()
         self._marks: list[tuple[float, int]] = []
@@ -203,6 +205,8 @@ class CountingDriver(LinuxDriver):
     def process_message(self, message: Message) -> None:
         """In a thread: a position of the cursor is an answer to us, and nobody else asks for it."""
         governor = self._governor
+        if governor is not None and isinstance(message, Key):
+            governor.key_read = time.monotonic()
         if governor is None or not isinstance(message, CursorPosition):
             super().process_message(message)
             return

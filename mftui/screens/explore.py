@@ -179,6 +179,8 @@ class ExploreScreen(LabScreen):
         if (trial := self.trial) is None:
             return
         for pane in self.visible_panes:
+            if self.lab.yields():
+                return
             self._show_in(pane, trial)
 
     def _show_in(self, pane: Pane, trial: TrialView) -> None:
