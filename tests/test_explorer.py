@@ -625,8 +625,8 @@ async def test_the_learning_rate_is_changed_in_flight_and_back_and_the_copied_co
         await pilot.press("right", "enter")
         await until(pilot, lambda: live.rate_changed_at is not None, "the other rate")
         assert live.learning_rate(0) == 0.2
-        await until(pilot, lambda: not explore(app).form.draft.changed, "the form to take it for what is in force")
         first = live.rate_changed_at
+        await until(pilot, lambda: live.curves[0, 0].table[-1][0] > first, "a step at that rate")
         await pilot.press("left", "enter")
         await until(pilot, lambda: live.rate_changed_at != first, "the first rate again")
         assert live.learning_rate(0) == 0.1
