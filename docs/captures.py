@@ -36,6 +36,10 @@ def finished(app: Explorer) -> bool:
     return app.session.live is not None and app.session.live.state == "finished"
 
 
+def tour_finished(app: Explorer) -> bool:
+    return app.tour_session.live is not None and app.tour_session.live.state == "finished"
+
+
 async def _until(pilot: Pilot[None], app: Explorer, condition: Callable[[Explorer], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition(app) and time.monotonic() < deadline:
@@ -59,20 +63,27 @@ async def explore() -> None:
         await app.action_quit()
 
 
-async def sweep_and_others() -> None:
-    app = Explorer(load("tour-wide"), "cpu")
+async def matrices() -> None:
+    app = Explorer(load("incremental-learning", ["seeds=1"]), "cpu")
     async with app.run_test(size=SIZE) as pilot:
         await _until(pilot, app, finished)
         await pilot.press("v")
         await pilot.pause(SETTLE_SECONDS)
         _write(app, "matrices")
+        await app.action_quit()
+
+
+async def sweep_and_others() -> None:
+    app = Explorer(load("tour-wide"), "cpu")
+    async with app.run_test(size=SIZE) as pilot:
+        await _until(pilot, app, finished)
         for mode in ("sweep", "runs", "presets"):
             app.switch_mode(mode)
             await pilot.pause(SETTLE_SECONDS)
             _write(app, mode)
         app.switch_mode("tour")
         await pilot.pause(SETTLE_SECONDS)
-        await _until(pilot, app, lambda app: app.session.live is not None and finished(app))
+        await _until(pilot, app, tour_finished)
         await pilot.pause(SETTLE_SECONDS)
         _write(app, "tour")
         await app.action_quit()
@@ -80,6 +91,7 @@ async def sweep_and_others() -> None:
 
 async def main() -> None:
     await explore()
+    await matrices()
     await sweep_and_others()
 
 
