@@ -93,8 +93,11 @@ class Splitting:
         acceptance = _acceptance(state.replicate_log_acceptance)
         summary, size = _loss_summary(state)
         count = len(state.replicate_means)
-        precise = acceptance.high - acceptance.low < 2 * _student_t(count) * MAX_LOG10_ERROR
-        reliable = summary is not None and precise and size >= ENOUGH_EFFECTIVE_SAMPLES
+        reliable = (
+            summary is not None
+            and _log10_error(state.replicate_log_acceptance) < MAX_LOG10_ERROR
+            and size >= ENOUGH_EFFECTIVE_SAMPLES
+        )
         advice = f"{count} independent replicates of {_particles(target.point):,} particles"
         if summary is None:
             advice += (
@@ -269,14 +272,15 @@ def _finish_replicate(target: Target, state: SplittingState) -> SplittingState:
 
 
 def _replicates(point: PointSettings, state: SplittingState) -> int:
-    """How many come to the effective samples asked for, or to `gnc.draws` if fewer do; at least what there is."""
+    """How many come to the effective samples asked for and a reliable P, or to `gnc.draws`; at least what there is."""
     done = len(state.replicate_means)
     if done < FEWEST_REPLICATES:
         return FEWEST_REPLICATES
     _, size = _loss_summary(state)
     if size == 0:  # none arrived at ε_train
         return done
-    enough = math.ceil(done * point.gnc.effective_samples / size)
+    error = _log10_error(state.replicate_log_acceptance) / MAX_LOG10_ERROR
+    enough = math.ceil(done * max(point.gnc.effective_samples / size, error**2))
     return max(done, min(enough, done * point.gnc.draws // state.draws))
 
 
@@ -295,9 +299,19 @@ def _acceptance(log_acceptances: tuple[float, ...]) -> Interval:
     largest = float(logs.max())
     ratios = np.exp(logs - largest)
     value = (math.log(ratios.mean()) + largest) * LOG10_E
-    relative_error = float(ratios.std(ddof=1)) / math.sqrt(len(ratios)) / float(ratios.mean()) if len(ratios) > 1 else 1
-    margin = _student_t(len(ratios)) * relative_error * LOG10_E
+    margin = _student_t(len(ratios)) * _log10_error(log_acceptances)
     return Interval(value, value - margin, min(value + margin, 0.0))
+
+
+def _log10_error(log_acceptances: tuple[float, ...]) -> float:
+    """Standard error of log10 of the mean acceptance, to first order; of a single replicate, a factor of e.
+
+    At least one is finite.
+    """
+    if len(log_acceptances) < 2:
+        return LOG10_E
+    ratios = np.exp(np.array(log_acceptances) - max(log_acceptances))
+    return float(ratios.std(ddof=1)) / math.sqrt(len(ratios)) / float(ratios.mean()) * LOG10_E
 
 
 def _loss_summary(state: SplittingState) -> tuple[LossSummary | None, float]:
