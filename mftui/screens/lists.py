@@ -7,15 +7,28 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
 from textual import work
+from textual.binding import Binding
 from textual.widgets import Static
 
 from engine.runs.catalog import RunError
 from engine.spec.defects import PresetError
 from mftui.plain import printable
-from mftui.screens.base import LabScreen
+from mftui.screens.base import LabScreen, key
 from mftui.views.confirm import Confirm
 from mftui.views.prompt import Prompt
 from mftui.views.roster import Column, Roster
+
+
+def row_keys(row: str, page_up: str, page_down: str) -> tuple[Binding, ...]:
+    """The keys that go from row to row; the list's own screen says what its pages are."""
+    return (
+        key("up,k", "move(-1)", "Up", f"previous {row}", show=False, display="↑"),
+        key("down,j", "move(1)", "Down", f"next {row}", show=False, display="↓"),
+        key("pageup", "page(-1)", "Page up", page_up, show=False),
+        key("pagedown", "page(1)", "Page down", page_down, show=False),
+        key("home", "move(-1_000_000)", "First", f"first {row}", show=False),
+        key("end", "move(1_000_000)", "Last", f"last {row}", show=False),
+    )
 
 
 class ListScreen(LabScreen):

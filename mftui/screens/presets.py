@@ -21,7 +21,7 @@ from mftui.export.formats import preset_files
 from mftui.export.writing import write_into
 from mftui.plain import printable
 from mftui.screens.base import key
-from mftui.screens.lists import ListScreen
+from mftui.screens.lists import ListScreen, row_keys
 from mftui.views.confirm import Confirm
 from mftui.views.preset_page import PresetPage
 from mftui.views.roster import Column, Row
@@ -66,12 +66,7 @@ class PresetsScreen(ListScreen):
         key("delete", "delete", "Delete", "delete a preset of your own, after a question", show=False),
         key("slash", "filter", "Filter", "a regular expression for name and title", display="/"),
         key("tab", "swap", "Read", "where there is room for one only: the text instead of the list"),
-        key("up,k", "move(-1)", "Up", "previous preset", show=False, display="↑"),
-        key("down,j", "move(1)", "Down", "next preset", show=False, display="↓"),
-        key("pageup", "page(-1)", "Page up", "scroll the text back by a screenful", show=False),
-        key("pagedown", "page(1)", "Page down", "scroll the text by a screenful", show=False),
-        key("home", "move(-1_000_000)", "First", "first preset", show=False),
-        key("end", "move(1_000_000)", "Last", "last preset", show=False),
+        *row_keys("preset", "scroll the text back by a screenful", "scroll the text by a screenful"),
         key("escape", "leave", "Back", "from the text to the list; then all presets again", show=False),
     ]
 

@@ -26,7 +26,7 @@ from mftui.export.formats import run_files
 from mftui.export.writing import write_into
 from mftui.plain import format_age, format_size, printable
 from mftui.screens.base import key
-from mftui.screens.lists import ListScreen
+from mftui.screens.lists import ListScreen, row_keys
 from mftui.views.canvas_view import CanvasView
 from mftui.views.confirm import Confirm
 from mftui.views.diff import DiffScreen, differences
@@ -97,12 +97,7 @@ class RunsScreen(ListScreen):
         key("delete", "delete", "Delete", "delete the run and all it holds, after a question", show=False),
         key("tab", "swap", "Plots", "the plots instead of the list, and back"),
         key("v", "view", "View", "all plots, or one of them", show=False),
-        key("up,k", "move(-1)", "Up", "previous run", show=False, display="↑"),
-        key("down,j", "move(1)", "Down", "next run", show=False, display="↓"),
-        key("pageup", "page(-1)", "Page up", "a page of runs up", show=False),
-        key("pagedown", "page(1)", "Page down", "a page of runs down", show=False),
-        key("home", "move(-1_000_000)", "First", "first run", show=False),
-        key("end", "move(1_000_000)", "Last", "last run", show=False),
+        *row_keys("run", "a page of runs up", "a page of runs down"),
         key("left,h", "cursor(-1)", "Read back", "values at an earlier step; a click in a plot too", show=False,
             display="←"),
         key("right,l", "cursor(1)", "Read on", "values at a later step", show=False, display="→"),
