@@ -118,7 +118,7 @@ class BatchedStep:
     ) -> None:
         """`activation` is None where σ is linear; `batches` are the optimizer's, if it takes some."""
         device = problem.targets.device
-        self._device, self._on_gpu = device, device.type == "cuda"
+        self._device = device
         self.layout = layout
         self.sparse = is_sparse(problem, layout.rows, layout.columns, layout.depth)
         small = layout.largest_product <= MOST_IN_NUMPY
@@ -172,7 +172,7 @@ class BatchedStep:
                 self._graph.replay()
         else:
             _operate(self._operations * steps)
-        if self._on_gpu:
+        if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)  # or the clock that sizes the bursts would time the queueing
 
     def gradient(self, weights: Float[Tensor, "run parameter"]) -> Float[Tensor, "run parameter"]:
