@@ -14,7 +14,7 @@ import argparse
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -153,17 +153,24 @@ def logging(name: str, settings: PointSettings, at_most: float | None, repetitio
     )
 
 
-def overhead(descent: Descent, ours: BatchedStep) -> float:
-    """Processor time of one descent over that of as many bare steps of `ours`."""
-    start = time.process_time()
+def overhead(descent: Descent, ours: BatchedStep, clock: Callable[[], float] = time.process_time) -> float:
+    """Time of one descent over that of as many bare steps of `ours`."""
+    start = clock()
     state, _ = descent.init()
-    logged, bare = time.process_time() - start, 0.0
+    logged, bare = clock() - start, 0.0
     while descent.fraction(state) < 1:
-        before, start = state.step, time.process_time()
+        before, start = state.step, clock()
         state, _ = descent.step(state)
-        logged += time.process_time() - start
-        bare += seconds(partial(ours.run, state.step - before), time.process_time)
-    return (logged + seconds(partial(descent.finish, state), time.process_time)) / bare
+        ours.wait()  # for all that the device has to do
+        logged += clock() - start
+        bare += seconds(partial(made, ours, state.step - before), clock)
+    return (logged + seconds(partial(descent.finish, state), clock)) / bare
+
+
+def made(ours: BatchedStep, steps: int) -> None:
+    """So many steps, to their end."""
+    ours.run(steps)
+    ours.wait()
 
 
 def interval_of_median(values: Sequence[float]) -> tuple[float, float]:

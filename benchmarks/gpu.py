@@ -2,21 +2,23 @@
 
     python benchmarks/gpu.py [--repetitions 5] [--device cuda] [--quick] [--json]
 
-Literal guesses and effective samples a second, and run-steps of gradient descent a second, of eight data sets and of a
-thousand; each as the ratio of a pair of turns, so that what else the machine does slows both. Without a GPU there is
-one row, which says why.
+Run-steps of gradient descent a second, of eight data sets and of a thousand, and what logging adds; literal guesses and
+effective samples a second. Each is the ratio of a pair of turns, so that what else the machine does slows both. Without
+a GPU there is one row, which says why.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from _harness import arguments_of, run, seconds
-from descent import CPU, ENTRIES, TINY, batched, plain, point
+from descent import CPU, ENTRIES, SEEDS, TINY, batched, made, overhead, plain, point
 from samplers import (
     DEEP,
     PLAIN_BATCH,
@@ -27,6 +29,8 @@ from samplers import (
 )
 from samplers import point as guess_point
 
+from engine.descent import batched_step
+from engine.descent.descent import Descent
 from engine.parallel import keep_freed_memory
 from engine.problems.problem import make_problem
 from engine.spec.settings import PointSettings
@@ -80,27 +84,50 @@ def posterior(device: torch.device, repetitions: int, fewer: int) -> Iterator[Ro
 
 
 def descent(device: torch.device, repetitions: int, fewer: int) -> Iterator[Row]:
-    wide, large = point({}, {"width": 40}, TINY), point(ENTRIES, {"width": 100, "depth": 3}, TINY)
-    for name, settings, seeds, cheaper, at_least in (
-        ("5×5, linear, width 40, depth 2", wide, range(8), 1, 5.0),
-        ("5×5, linear, width 40, depth 2", wide, range(1000), 10, None),
-        ("100×100, 2,000 entries, width 100, depth 3", large, range(8), 20, None),
+    wide, tanh = point({}, {"width": 40}, TINY), point({}, {"width": 40, "activation": "tanh"}, TINY)
+    deep = point({}, {"width": 5, "depth": 10}, {**TINY, "init_scale": 1.0})
+    large = point(ENTRIES, {"width": 100, "depth": 3}, {"learning_rate": 0.1, "init_scale": 0.1})
+    for name, settings, seeds, cheaper in (
+        ("5×5, linear, width 40, depth 2", wide, range(8), 1),
+        ("5×5, tanh, width 40, depth 2", tanh, range(8), 1),
+        ("5×5, linear, width 5, depth 10", deep, range(8), 2),
+        ("5×5, linear, width 40, depth 2", wide, range(1000), 10),
+        ("100×100, 2,000 entries, width 100, depth 3", large, range(8), 20),
     ):
         steps = STEPS // fewer // cheaper
-        here, there = (run_steps_per_second(settings, seeds, where, steps) for where in (device, CPU))
         what = f"run-steps a second, {len(seeds):,} seeds: {name}"
+        here, there = (run_steps_per_second(settings, seeds, where, steps) for where in (device, CPU))
+        with patch.object(batched_step, "_record", lambda *_: None):
+            unrecorded = run_steps_per_second(settings, seeds, device, steps)
+        at_least = 5.0 if name.startswith("5×5") and len(seeds) == 8 else None
+        ratios = pairs(here, unrecorded, repetitions)
+        yield Row.of(what, ratios, "×", against="the same operations, not as a CUDA graph", at_least=at_least)
         yield Row.of(what, pairs(here, there, repetitions), "×", against="a core of the CPU")
         eager = partial(plain_steps_per_second, settings, device, max(10, steps // 10))
-        yield Row.of(
-            what, pairs(here, eager, repetitions), "×", against=f"the lean plain loop on {device}", at_least=at_least
-        )
+        yield Row.of(what, pairs(here, eager, repetitions), "×", against=f"the lean plain loop on {device}")
+    for name, settings, steps in (
+        ("width 40, depth 2", wide, 100_000),
+        ("width 5, depth 10", deep, 20_000),
+        ("100×100, width 100, depth 3", large, 4_000),
+    ):
+        gd = settings.gd.model_copy(update={"steps": steps // fewer, "log_every": 100})
+        yield logging(name, settings.model_copy(update={"gd": gd}), device, repetitions)
 
 
 def run_steps_per_second(
     settings: PointSettings, seeds: Sequence[int], device: torch.device, steps: int
 ) -> Callable[[], float]:
     ours = batched(settings, make_problem(settings.problem, seeds), seeds, device)[1]
-    return lambda: steps * len(seeds) / seconds(lambda: ours.run(steps))
+    return lambda: steps * len(seeds) / seconds(partial(made, ours, steps))
+
+
+def logging(name: str, settings: PointSettings, device: torch.device, repetitions: int) -> Row:
+    """Wall-clock time of whole descents over that of their steps alone."""
+    problem = make_problem(settings.problem, SEEDS)
+    _, ours = batched(settings, problem, SEEDS, device)
+    procedure = Descent({0: settings}, SEEDS, problem, device)
+    ratios = [overhead(procedure, ours, time.perf_counter) for _ in range(repetitions + 1)][1:]
+    return Row.of(f"a descent, logged every 100 steps: {name}", ratios, "×", against="its steps alone")
 
 
 def plain_steps_per_second(settings: PointSettings, device: torch.device, steps: int) -> float:
@@ -118,9 +145,9 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
     torch.set_num_threads(1)
     keep_freed_memory()  # as workers do
     repetitions, fewer = (QUICK_REPETITIONS, QUICK) if given.quick else (given.repetitions, 1)
+    yield from descent(device, repetitions, fewer)
     yield from literal(device, repetitions, fewer)
     yield from posterior(device, repetitions, fewer)
-    yield from descent(device, repetitions, fewer)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from engine.samplers.interface import GuessState, Sampler, Target
 from tests.settings import point
 
 
-def target(seed: int = 0, **fields: Any) -> Target:
-    """A trial on the CPU at `tests.settings.point(**fields)`."""
-    settings = point(**fields)
-    return Target(settings, seed, make_problem(settings.problem, [seed]), torch.device("cpu"))
+def target(seed: int = 0, device: str = "cpu", **fields: Any) -> Target:
+    """A trial at `tests.settings.point(**fields)`."""
+    settings, where = point(**fields), torch.device(device)
+    return Target(settings, seed, make_problem(settings.problem, [seed]).to(where, torch.float64), where)
 
 
 def run(sampler: Sampler, trial: Target) -> GuessState:

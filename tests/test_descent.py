@@ -38,10 +38,10 @@ def _run(**fields: Any) -> tuple[list[list[float]], list[TrialResult]]:
     return _run_together(point(**fields))
 
 
-def _run_together(*points: PointSettings, device: str = "cpu") -> tuple[list[list[float]], list[TrialResult]]:
+def _run_together(*points: PointSettings) -> tuple[list[list[float]], list[TrialResult]]:
     """The same of several sweep points as one batch."""
     problem = make_problem(points[0].problem, SEEDS)
-    procedure = Descent(dict(enumerate(points)), SEEDS, problem, torch.device(device))
+    procedure = Descent(dict(enumerate(points)), SEEDS, problem, CPU)
     state, events = procedure.init()
     while procedure.fraction(state) < 1:
         state, more = procedure.step(state)
@@ -396,22 +396,6 @@ def test_single_precision_follows_double_precision() -> None:
     fields: dict[str, Any] = {"steps": 40, "log_every": 20, "init_scale": 0.5}
     single, double = _run(dtype="float32", **fields)[0], _run(**fields)[0]
     torch.testing.assert_close(torch.tensor(single), torch.tensor(double), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: CUDA graphs can't be recorded without one")
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_gpu_takes_the_steps_of_the_cpu(optimizer: str) -> None:
-    settings = point(depth=3, activation="tanh", optimizer=optimizer, init_scale=0.5, steps=60, log_every=20)
-    assert _close(_run_together(settings)[0], _run_together(settings, device="cuda")[0])
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: elsewhere rows are added in order anyway")
-def test_sparse_steps_of_sgd_come_to_the_same_bits_each_time_on_a_gpu() -> None:
-    settings = point(
-        kind="completion", rows=300, columns=300, rank=2, norm=300.0, measurements=9_000, optimizer="sgd",
-        batch_size=4_000, width=8, init="gaussian", init_scale=0.3, steps=50, log_every=50,
-    )  # fmt: skip
-    assert _run_together(settings, device="cuda")[0] == _run_together(settings, device="cuda")[0]
 
 
 def test_a_step_that_cannot_be_recorded_runs_as_it_is_but_memory_that_runs_out_is_an_error(

@@ -8,8 +8,9 @@ import torch
 
 from engine.descent import diagnostics
 from engine.descent.descent import Descent
-from engine.descent.diagnostics import Spectrum, Truth, diagnose, spectrum, spectrum_of_product
+from engine.descent.diagnostics import Truth, diagnose
 from engine.descent.inits import initial_factors
+from engine.descent.spectrum import Spectrum, spectrum, spectrum_of_product
 from engine.events import Rows, diagnostic_names
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix
@@ -39,26 +40,6 @@ def test_ranks_and_norms_of_a_known_spectrum_are_their_definitions() -> None:
     for depth in (1, 2, 3):
         by_hand = (4 ** (2 / depth) + 2 ** (2 / depth) + 1 + 1e-6 ** (2 / depth)) ** (depth / 2)
         assert diagnostics.schatten_norm(values, depth).item() == pytest.approx(by_hand, rel=1e-9)
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("shape", [(5, 5), (3, 8), (8, 3), (32, 32), (33, 5)])
-def test_the_spectrum_is_the_one_that_torch_finds_whichever_library_finds_it(
-    shape: tuple[int, int], dtype: torch.dtype
-) -> None:
-    matrices = _random(4, *shape).to(dtype)
-    matrices[0] *= 1e-3
-    matrices[1, :, 0] = 0
-    matrices[2] = 0
-    found = spectrum(matrices)
-    rounding = 20 * torch.finfo(dtype).eps
-    expected = torch.linalg.svdvals(matrices)
-    assert found.values.dtype == dtype
-    assert torch.all((found.values - expected).abs() <= rounding * expected[:, :1])
-    again = found.left @ torch.diag_embed(found.values) @ found.right.mT
-    assert torch.all((again - matrices).abs().amax((1, 2)) <= rounding * expected[:, 0])
-    for vectors in (found.left, found.right):
-        assert torch.allclose(vectors.mT @ vectors, torch.eye(min(shape), dtype=dtype), atol=rounding)
 
 
 def test_the_effective_rank_of_equal_values_is_their_number_and_that_of_zero_is_zero() -> None:
@@ -136,38 +117,6 @@ def test_padding_hidden_units_with_zeros_changes_no_diagnosis() -> None:
         both.append(diagnose(batch, spectrum(matrices), None))
     for name, values in both[0].items():
         torch.testing.assert_close(values, both[1][name], rtol=1e-12, atol=0, equal_nan=True)
-
-
-@pytest.mark.parametrize("shape", [(200, 5, 300), (7, 400, 300), (300, 400, 9)])
-def test_a_product_with_one_small_dimension_has_its_exact_spectrum_without_being_formed(
-    shape: tuple[int, int, int],
-) -> None:
-    rows, inner, columns = shape
-    left, right = _random(2, rows, inner), _random(2, inner, columns, seed=1)
-    found = spectrum_of_product(left, right, 10)
-    exact = torch.linalg.svdvals(left @ right)[:, : min(shape)]
-    assert found.complete
-    torch.testing.assert_close(found.values, exact, rtol=1e-10, atol=0)
-    rebuilt = found.left @ torch.diag_embed(found.values) @ found.right.mT
-    torch.testing.assert_close(rebuilt, left @ right, rtol=0, atol=1e-9)
-
-
-def test_the_randomized_method_finds_the_leading_values_of_a_decaying_spectrum_exactly() -> None:
-    """Four power iterations on ten more directions than asked shrink what lies beyond by (σ_21/σ_10)^9, here 1e-15."""
-    values = 0.7 ** torch.arange(220).double()
-    left = torch.linalg.qr(_random(1, 260, 220)).Q * values
-    found = spectrum_of_product(left, torch.linalg.qr(_random(1, 240, 220, seed=1)).Q.mT, 10)
-    assert not found.complete
-    torch.testing.assert_close(found.values[0], values[:10], rtol=1e-9, atol=0)
-
-
-def test_on_a_flat_spectrum_the_randomized_values_lie_between_the_true_ones_and_those_ten_places_on() -> None:
-    left, right = _random(1, 260, 220), torch.linalg.qr(_random(1, 240, 220, seed=1)).Q.mT
-    found = spectrum_of_product(left, right, 10).values
-    exact = torch.linalg.svdvals(left @ right)
-    assert (found <= exact[:, :10] * (1 + 1e-12)).all()
-    assert (found >= exact[:, diagnostics.OVERSAMPLING : 10 + diagnostics.OVERSAMPLING]).all()
-    torch.testing.assert_close(spectrum_of_product(left, right, 10).values, found, rtol=0, atol=0)
 
 
 def test_what_an_incomplete_spectrum_cannot_tell_is_nan() -> None:

@@ -12,9 +12,9 @@ from scipy.integrate import solve_ivp
 
 from engine.descent import theory
 from engine.descent.descent import Descent
-from engine.descent.diagnostics import spectrum
 from engine.descent.inits import initial_factors
 from engine.descent.prediction import Flow
+from engine.descent.spectrum import spectrum
 from engine.events import Finished, Rows
 from engine.models.activations import activation
 from engine.models.factorization import end_to_end_matrix, factor_gradients, pre_activations

@@ -48,6 +48,8 @@ from engine.randomness import Stream
 MOST_IN_NUMPY = 64**3
 """multiplications in one product up to which numpy beats torch on the CPU (8 runs of 64×64: 76 against 128 µs); beyond
 it OpenBLAS starts threads of its own, which get in the way of the samplers' (400×400, loaded: 93 against 32 ms)"""
+AT_ONCE = 16
+"""steps in the longer of two recordings: at the smallest sizes it takes 0.92 of the time of as many single ones"""
 Factors = Sequence[Float[Tensor, "run _ _"]]
 
 
@@ -139,15 +141,15 @@ class BatchedStep:
                 self.array(learning_rates.reshape(-1, 1)),
             )
         )
-        # What draws on the host, or allocates inside the library, can't be recorded.
-        recordable = device.type == "cuda" and batches is None and not self.sparse
-        self._graph = _record(self._operations) if recordable else None
+        recordable = device.type == "cuda" and batches is None  # what draws on the host can't be
         self.unrecorded: str | None = None
         """why a step that might be recorded is not"""
-        if recordable and self._graph is None:
-            self.unrecorded = "this device or library can't record the steps"
-        if self._graph is not None and not self._replays_as_it_steps(self._graph):
-            self._graph, self.unrecorded = None, "a recorded step does not come to what the step itself comes to"
+        self._recordings = self._recorded() if recordable else []
+
+    @property
+    def operations(self) -> int:
+        """How many a step consists of."""
+        return len(self._operations)
 
     def load(self, step: int, weights: Float[Tensor, "run parameter"], optimizer: State) -> None:
         """Continue from here."""
@@ -162,18 +164,21 @@ class BatchedStep:
         return self.weights.clone(), tuple(buffer.clone() for buffer in self._optimizer_state)
 
     def run(self, steps: int) -> None:
-        """Take this many steps; they are made when this returns, on a GPU too.
+        """Take this many steps; on a GPU they may still be under way when this returns (`wait`).
 
         numpy warns of what overflows unless the caller silences it, once for many bursts: it takes 1 % of 100 small
         steps.
         """
-        if self._graph is not None:
-            for _ in range(steps):
-                self._graph.replay()
-        else:
-            _operate(self._operations * steps)
+        for count, graph in self._recordings:
+            for _ in range(steps // count):
+                graph.replay()
+            steps %= count
+        _operate(self._operations * steps)
+
+    def wait(self) -> None:
+        """Until the steps are made."""
         if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)  # or the clock that sizes the bursts would time the queueing
+            torch.cuda.synchronize(self._device)
 
     def gradient(self, weights: Float[Tensor, "run parameter"]) -> Float[Tensor, "run parameter"]:
         """∂L_train/∂(V_1 … V_{L−1}, W_L), times the learning rate where the optimizer wants it scaled.
@@ -188,6 +193,18 @@ class BatchedStep:
     def array(self, tensor: Tensor) -> Any:
         """What the operations act on: the tensor, or its memory as numpy's."""
         return tensor if self._backend is torch else tensor.numpy()
+
+    def _recorded(self) -> list[tuple[int, torch.cuda.CUDAGraph]]:
+        """Graphs of `AT_ONCE` steps and of one, with these numbers; none where they can't be relied on."""
+        one = _record(self._operations)
+        if one is None:
+            self.unrecorded = "this device or library can't record the steps"
+        elif not self._replays_as_it_steps(one):
+            self.unrecorded = "a recorded step does not come to what the step itself comes to"
+        else:
+            many = _record(self._operations, AT_ONCE)
+            return [(1, one)] if many is None else [(AT_ONCE, many), (1, one)]
+        return []
 
     def _replays_as_it_steps(self, graph: torch.cuda.CUDAGraph) -> bool:
         """Whether one replay comes to what the operations come to, up to rounding."""
@@ -281,24 +298,21 @@ def _operate(operations: Iterable[Callable[[], object]]) -> None:
         operate()
 
 
-def _record(operations: Operations) -> torch.cuda.CUDAGraph | None:
-    """One step as a CUDA graph, or None if this device or library can't record it: the step then runs as it is.
+def _record(operations: Operations, times: int = 1) -> torch.cuda.CUDAGraph | None:
+    """The operations, so many times, as a CUDA graph, or None if this device or library can't record them.
 
-    Runs steps on whatever the buffers hold: load a state afterwards. Raises `torch.cuda.OutOfMemoryError`: where a step
+    Runs them on whatever the buffers hold: load a state afterwards. Raises `torch.cuda.OutOfMemoryError`: where a step
     can't be recorded for want of memory, the rest has none either.
     """
     try:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(3):  # libraries allocate their workspaces on first use, which a recording must not contain
-                for operate in operations:
-                    operate()
+            _operate(operations * 3)  # libraries allocate workspaces on first use, which a recording must not contain
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            for operate in operations:
-                operate()
+            _operate(operations * times)
     except torch.cuda.OutOfMemoryError:
         raise
     except RuntimeError:

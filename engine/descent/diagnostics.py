@@ -1,4 +1,4 @@
-"""What the factors and the end-to-end matrix look like at a log point: spectrum, ranks, norms, balance, distance to W*.
+"""What the factors and the end-to-end matrix look like at a log point: ranks, norms, balance, and how near to W*.
 
 Everything acts on a batch (the `seed` axis) at once and stays on its device. Zero padding of the hidden dimensions
 changes nothing here.
@@ -10,105 +10,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from engine.descent.spectrum import Spectrum, leading_spectrum, spectrum
 from engine.events import MAX_COMPLETE_SPECTRUM, diagnostic_names
-from engine.randomness import Stream
 
 NUMERICAL_RANK_TOLERANCE = 1e-3
 """singular values below this fraction of the largest don't count towards the numerical rank"""
-OVERSAMPLING = 10
 GAP_ENTRIES = 1 << 15
 """of the matrices whose gaps are worked out at once, 256 kB: 1,024 runs of width 10 take 0.5 ms by such blocks, 2 ms at
 once, in memory that comes from the kernel page by page and goes back each time"""
 SUMMED_AT_ONCE = 1 << 14
 """squares of a matrix's entries, at most: of a million, a sum in single precision keeps five digits"""
-LARGEST_IN_NUMPY = 32
-"""rows and columns of a matrix up to which numpy's SVD takes less time than torch's on the CPU: 3.4 against 4.0 µs at
-5×5, 10 against 12 at 10×10, 87 against 98 at 32×32; at 64×64 it takes several times as long"""
-POWER_ITERATIONS = 4
-"""two suffice where the spectrum decays; four keep the first ten of a Gaussian matrix, the flattest, within 4 %"""
 
 Factors = Sequence[Float[Tensor, "seed _ _"]]
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """The leading singular values, largest first, with their vectors as columns."""
-
-    left: Float[Tensor, "seed m k"]
-    values: Float[Tensor, "seed k"]
-    right: Float[Tensor, "seed n k"]
-    complete: bool
-    """whether these are all that differ from 0, so that norms and ranks can be told from them"""
-
-    def leading(self, count: int) -> Spectrum:
-        """The first `count` of them."""
-        if count >= self.values.shape[-1]:
-            return self
-        return Spectrum(self.left[..., :count], self.values[..., :count], self.right[..., :count], False)
-
-
-def spectrum(matrices: Float[Tensor, "seed m n"]) -> Spectrum:
-    """All singular values of matrices given entry by entry."""
-    if matrices.device.type == "cpu" and max(matrices.shape[-2:]) <= LARGEST_IN_NUMPY:
-        left, values, right = map(torch.from_numpy, np.linalg.svd(matrices.numpy(), full_matrices=False))
-    else:
-        left, values, right = torch.linalg.svd(matrices, full_matrices=False)
-    return Spectrum(left, values, right.mT, True)
-
-
-def spectrum_of_product(left: Float[Tensor, "seed m k"], right: Float[Tensor, "seed k n"], count: int) -> Spectrum:
-    """The spectrum of left·right, without ever forming the product.
-
-    Where one of m, n and k is at most `MAX_COMPLETE_SPECTRUM` it is complete and exact, by QR of both sides; otherwise
-    the leading `count` values are found.
-    """
-    rows, inner, columns = *left.shape[-2:], right.shape[-1]
-    if min(rows, inner, columns) > MAX_COMPLETE_SPECTRUM:
-        return leading_spectrum([left, right], count)
-    if rows == min(rows, inner, columns):
-        basis, triangle = torch.linalg.qr((left @ right).mT)
-        small = spectrum(triangle.mT)
-        return Spectrum(small.left, small.values, basis @ small.right, True)
-    if columns == min(rows, inner, columns):
-        basis, triangle = torch.linalg.qr(left @ right)
-        small = spectrum(triangle)
-        return Spectrum(basis @ small.left, small.values, small.right, True)
-    left_basis, left_triangle = torch.linalg.qr(left)
-    right_basis, right_triangle = torch.linalg.qr(right.mT)
-    small = spectrum(left_triangle @ right_triangle.mT)
-    return Spectrum(left_basis @ small.left, small.values, right_basis @ small.right, True)
-
-
-def leading_spectrum(product: Sequence[Float[Tensor, "seed _ _"]], count: int) -> Spectrum:
-    """The leading `count` values of a product of matrices, which is never formed; exact where its rank is no more.
-
-    A randomized range finder with power iterations [Halko, Martinsson, Tropp 2011, algorithms 4.4 and 5.1].
-    """
-    first, columns = product[0], product[-1].shape[-1]
-    sketch = min(count + OVERSAMPLING, *(size for matrices in product for size in matrices.shape[-2:]))
-    test = Stream(0, "sketch").normal(columns, sketch).to(first.device, first.dtype)
-    forward, backward = list(reversed(product)), [matrices.mT for matrices in product]
-    basis = torch.linalg.qr(_applied(forward, test)).Q
-    for _ in range(POWER_ITERATIONS):
-        basis = torch.linalg.qr(_applied(backward, basis)).Q
-        basis = torch.linalg.qr(_applied(forward, basis)).Q
-    compressed = basis.mT
-    for matrices in product:
-        compressed = compressed @ matrices
-    small_left, values, small_right = torch.linalg.svd(compressed, full_matrices=False)
-    return Spectrum(basis @ small_left, values, small_right.mT, False).leading(count)
-
-
-def _applied(matrices: Sequence[Tensor], vectors: Tensor) -> Tensor:
-    """The first matrix first."""
-    for matrix in matrices:
-        vectors = matrix @ vectors
-    return vectors
 
 
 def effective_rank(values: Float[Tensor, "seed k"]) -> Float[Tensor, " seed"]:

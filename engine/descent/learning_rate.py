@@ -20,6 +20,7 @@ A batch of b sees at most n/b times the full curvature, and SGD's rate is that m
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -109,7 +110,9 @@ def _adjoint(problem: Problem, coefficients: Float[Tensor, " obs"], rows: int, c
     if not isinstance(operator, EntryOperator):
         return operator.adjoint(coefficients[None, None], rows, columns)[0, 0]
     indices = torch.stack([operator.indices[0] // columns, operator.indices[0] % columns])
-    return torch.sparse_coo_tensor(indices, coefficients, (rows, columns), check_invariants=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse invariant checks", UserWarning)  # of torch 2.11, though told not to
+        return torch.sparse_coo_tensor(indices, coefficients, (rows, columns), check_invariants=False)
 
 
 def _apply(problem: Problem, left: Float[Tensor, "m k"], right: Float[Tensor, "n k"]) -> Float[Tensor, " obs"]:

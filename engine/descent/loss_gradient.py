@@ -219,8 +219,8 @@ def _all_entries(
     def step() -> None:
         residual = torch.sparse.sampled_addmm(observed, product.last, product.features.mT, beta=-factor, alpha=factor)
         torch.index_select(residual.values(), 0, by_column, out=transposed.values())
-        product.last_gradient.copy_(residual @ product.features)
-        product.features_gradient.copy_(transposed @ product.last)
+        product.last_gradient.copy_(_applied(residual, product.features))
+        product.features_gradient.copy_(_applied(transposed, product.last))
 
     return step
 
@@ -259,6 +259,24 @@ def _add_rows(
         sums.index_put_((rows,), values, accumulate=True)
     else:
         sums.index_add_(0, rows, values)
+
+
+def _applied(matrix: Tensor, factor: Float[Tensor, "columns width"]) -> Float[Tensor, "rows width"]:
+    """A sparse matrix (CSR) times a dense one, to the same bits every time.
+
+    On a GPU the library's product adds up a row in any order, a bag takes its members in turn, and half the time; on
+    the CPU it would take 2.5 times as long.
+    """
+    if not factor.is_cuda:
+        return matrix @ factor
+    return torch.nn.functional.embedding_bag(
+        matrix.col_indices(),
+        factor,
+        matrix.crow_indices(),
+        mode="sum",
+        per_sample_weights=matrix.values(),
+        include_last_offset=True,
+    )
 
 
 def _csr(

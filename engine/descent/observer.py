@@ -19,10 +19,11 @@ from torch import Tensor
 
 from engine.descent import theory
 from engine.descent.batched_step import Layout
-from engine.descent.diagnostics import Spectrum, Truth, diagnose, frobenius_norm_of_product
+from engine.descent.diagnostics import Truth, diagnose, frobenius_norm_of_product
 from engine.descent.learning_rate import LearningRates
 from engine.descent.log_rows import log_rows
 from engine.descent.prediction import Course, Flow
+from engine.descent.spectrum import Spectrum, singular_values
 from engine.events import (
     MAX_COMPLETE_SPECTRUM,
     Event,
@@ -195,7 +196,7 @@ class Observer:
         gradients = factor_gradients(look.factors, outputs, gradient, self._activation)
         rates = look.rates.to(values)
         after = [f - rates[:, None, None] * slope for f, slope in zip(look.factors, gradients, strict=True)]
-        values_after = torch.linalg.svdvals(torch.nan_to_num(end_to_end_matrix(after, self._activation)))
+        values_after = singular_values(torch.nan_to_num(end_to_end_matrix(after, self._activation)))
         measured = theory.measured_rates(values, values_after, rates)
         predicted = theory.predicted_rates(look.spectrum, gradient, self._depth)
         directions = torch.stack(theory.gradient_between_singular_vectors(look.spectrum, gradient), dim=-1)

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.descent.batched_step import BatchedStep, Layout
-from engine.descent.diagnostics import spectrum
 from engine.descent.optimizers import optimizer
+from engine.descent.spectrum import singular_values, spectrum
 from engine.problems.problem import Problem
 from engine.spec.settings import PointSettings
 
@@ -123,7 +123,7 @@ class Flow:
         product = hidden[0] if hidden else last
         for factor in [*hidden[1:], last.mT] if hidden else []:
             product = product @ factor
-        values = torch.linalg.svdvals(torch.nan_to_num(product)).numpy()
+        values = singular_values(torch.nan_to_num(product)).numpy()
         return np.where(np.isfinite(course.weights).all(1, keepdims=True), values, np.nan)
 
     def _stride(self, course: Course, ends: NDArray[np.float64]) -> Course:

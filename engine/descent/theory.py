@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from engine.descent.diagnostics import Spectrum
+from engine.descent.spectrum import Spectrum
 
 ROUNDINGS = 1e3
 """log points where one step changes the singular values by less than this many roundings are not judged: the measured

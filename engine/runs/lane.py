@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.descent.descent import Descent, DescentState
-from engine.descent.diagnostics import leading_spectrum
 from engine.descent.learning_rate import LearningRates
 from engine.descent.observer import Mark, Observed
 from engine.descent.prediction import Course
+from engine.descent.spectrum import leading_spectrum
 from engine.descent.theory import Comparison
 from engine.events import MAX_COMPLETE_SPECTRUM, Event, Finished, PosteriorSample, Recovered, Rows, shown_entries
 from engine.nuclear import MinimumNuclearNorm
