@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.models.factorization import factor_shapes
@@ -91,7 +92,8 @@ class Splitting:
 
     def record(self, target: Target, state: SplittingState) -> GuessRecord:
         acceptance = _acceptance(state.replicate_log_acceptance)
-        summary, size = _loss_summary(state)
+        pooled = _pooled(state)
+        summary, size = (None, 0.0) if pooled is None else (pooled.summary(), pooled.effective_sample_size)
         count = len(state.replicate_means)
         reliable = (
             summary is not None
@@ -276,11 +278,11 @@ def _replicates(point: PointSettings, state: SplittingState) -> int:
     done = len(state.replicate_means)
     if done < FEWEST_REPLICATES:
         return FEWEST_REPLICATES
-    _, size = _loss_summary(state)
-    if size == 0:  # none arrived at ε_train
+    pooled = _pooled(state)
+    if pooled is None or pooled.effective_sample_size == 0:  # at most one arrived at ε_train
         return done
     error = _log10_error(state.replicate_log_acceptance) / MAX_LOG10_ERROR
-    enough = math.ceil(done * max(point.gnc.effective_samples / size, error**2))
+    enough = math.ceil(done * max(point.gnc.effective_samples / pooled.effective_sample_size, error**2))
     return max(done, min(enough, done * point.gnc.draws // state.draws))
 
 
@@ -314,12 +316,29 @@ def _log10_error(log_acceptances: tuple[float, ...]) -> float:
     return float(ratios.std(ddof=1)) / math.sqrt(len(ratios)) / float(ratios.mean()) * LOG10_E
 
 
-def _loss_summary(state: SplittingState) -> tuple[LossSummary | None, float]:
-    """Over all replicates, weighted by their acceptance, and the effective sample size Var(L_gen)/SE²."""
+@dataclass(frozen=True)
+class _Pooled:
+    """Generalization losses of all replicates, weighted by their acceptance."""
+
+    losses: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    mean: float
+    standard_error: float
+    """of the mean"""
+    effective_sample_size: float
+    """Var(L_gen)/SE²"""
+
+    def summary(self) -> LossSummary:
+        quantiles, shares = weighted_quantiles(self.losses, self.weights), histogram(self.losses, self.weights)
+        return LossSummary(self.mean, self.standard_error, quantiles, shares)
+
+
+def _pooled(state: SplittingState) -> _Pooled | None:
+    """None where no replicate arrived."""
     logs, means = np.array(state.replicate_log_acceptance), np.array(state.replicate_means)
     finite = np.isfinite(logs)
     if not finite.any():
-        return None, 0.0
+        return None
     share = np.where(finite, np.exp(logs - logs.max()), 0.0)
     share /= share.sum()
     mean = float(share @ np.where(finite, means, 0.0))
@@ -329,7 +348,5 @@ def _loss_summary(state: SplittingState) -> tuple[LossSummary | None, float]:
     losses, replicate = state.generalization_loss.numpy(), state.cluster.numpy()
     weights = (share / np.maximum(np.bincount(replicate, minlength=len(share)), 1))[replicate]
     variance = float(weights @ np.square(losses - mean))
-    return (
-        LossSummary(mean, error, weighted_quantiles(losses, weights), histogram(losses, weights)),
-        min(float(len(losses)), variance / error**2) if error > 0 else float(len(losses)),
-    )
+    size = min(float(len(losses)), variance / error**2) if error > 0 else float(len(losses))
+    return _Pooled(losses, weights, mean, error, size)
