@@ -55,4 +55,5 @@ def map_blocks(device: torch.device, function: Callable[[int], Result], blocks: 
 
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="blocks")
+    # Libraries count the threads they may start thread by thread, and round by them: here, as in a worker, none.
+    return ThreadPoolExecutor(workers, "blocks", torch.set_num_threads, (1,))

@@ -184,6 +184,8 @@ class Explorer(App[None]):
         As Textual does, but the screen is not told that it is the one shown: it would begin to read and to run things.
         """
         live = self.session.live
+        if not self._running:  # it closes: the stacks are being gone through
+            return
         if time.monotonic() - self._pressed < HANDS_OFF_SECONDS or (live is None or live.state == "starting"):
             return
         if missing := [mode for mode in SCREENS if mode not in self._screen_stacks]:

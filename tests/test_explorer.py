@@ -506,6 +506,26 @@ async def test_the_other_screens_are_made_ahead_and_going_there_makes_nothing(mo
 
 
 @pytest.mark.usefixtures("_finished")
+async def test_no_screen_is_made_while_the_app_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual goes through the screens then, and a new one would be an error."""
+    app = Explorer(tiny(), "cpu")
+    closing, stacks = app._close_all, list[set[str]]()
+
+    async def close() -> None:
+        stacks.append(set(app._screen_stacks))
+        await app._make_ahead()
+        stacks.append(set(app._screen_stacks))
+        await closing()
+
+    monkeypatch.setattr("mftui.app.AHEAD_SECONDS", 3600)
+    monkeypatch.setattr(app, "_close_all", close)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until_state(pilot, app, "finished")
+        app._pressed = 0.0
+    assert stacks[0] == stacks[1] < set(SCREENS)
+
+
+@pytest.mark.usefixtures("_finished")
 async def test_what_is_frozen_for_good_is_no_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
     garbage: list[int] = []
     monkeypatch.setattr("mftui.app.AHEAD_SECONDS", 0.01)

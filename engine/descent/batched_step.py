@@ -195,30 +195,37 @@ class BatchedStep:
         return tensor if self._backend is torch else tensor.numpy()
 
     def _recorded(self) -> list[tuple[int, torch.cuda.CUDAGraph]]:
-        """Graphs of `AT_ONCE` steps and of one, with these numbers; none where they can't be relied on."""
+        """Graphs of `AT_ONCE` steps and of one, with these numbers; none where they can't be relied on.
+
+        One step must come to what the operations come to, up to rounding; many to the bits of as many single ones, or
+        the numbers would depend on how many are asked for at once.
+        """
         one = _record(self._operations)
+        tolerance = 1e3 * torch.finfo(self.weights.dtype).eps
         if one is None:
             self.unrecorded = "this device or library can't record the steps"
-        elif not self._replays_as_it_steps(one):
+        elif not self._agree(one.replay, partial(_operate, self._operations), 1, tolerance):
             self.unrecorded = "a recorded step does not come to what the step itself comes to"
         else:
             many = _record(self._operations, AT_ONCE)
-            return [(1, one)] if many is None else [(AT_ONCE, many), (1, one)]
+            if many is not None and self._agree(many.replay, one.replay, AT_ONCE, 0.0):
+                return [(AT_ONCE, many), (1, one)]
+            return [(1, one)]
         return []
 
-    def _replays_as_it_steps(self, graph: torch.cuda.CUDAGraph) -> bool:
-        """Whether one replay comes to what the operations come to, up to rounding."""
+    def _agree(self, step: Callable[[], object], single: Callable[[], object], times: int, tolerance: float) -> bool:
+        """Whether `step` comes to what `single` does, so many times."""
         width = max(self.layout.shapes[-1])  # keeps the product, and so the gradient, from overflowing
         start = Stream(0, "sketch").normal(*self.weights.shape).to(self.weights) / width**0.5
         fresh = tuple(torch.zeros_like(buffer) for buffer in self._optimizer_state)
         ends = []
-        for step in (partial(_operate, self._operations), graph.replay):
+        for operations in ([step], [single] * times):
             self.load(0, start, fresh)
-            step()
+            _operate(operations)
             weights, state = self.save()
             ends.append([weights, *state])
-        tolerance = 1e3 * torch.finfo(start.dtype).eps
-        return all(torch.allclose(one, other, tolerance, tolerance) for one, other in zip(*ends, strict=True))
+        close = partial(torch.allclose, rtol=tolerance, atol=tolerance, equal_nan=True)
+        return all(close(one, other) for one, other in zip(*ends, strict=True))
 
     def _compile(
         self, problem: Problem, activation: Activation | None, scale: Scale, batches: Batches | None

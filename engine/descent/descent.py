@@ -22,7 +22,7 @@ from engine.descent.log_rows import log_rows
 from engine.descent.observer import Look, Mark, Observed, Observer
 from engine.descent.optimizers import State, optimizer
 from engine.descent.optimizers.stochastic import Batches
-from engine.descent.spectrum import spectrum, spectrum_of_product
+from engine.descent.spectrum import estimated_seconds, spectrum, spectrum_of_product
 from engine.events import LEADING_VALUES, Event, Finished, Recovered, Rows, logged_singular_values, shown_entries
 from engine.models.activations import activation
 from engine.problems.problem import Problem, ratings_tables
@@ -32,22 +32,21 @@ from engine.spec.settings import Method, PointSettings
 
 STEP_SECONDS = 0.02
 """how long one `step` may hold the loop, so that pause and stop act at once"""
+LOOKS = 8
+"""looks at the clock in `STEP_SECONDS`, at least: a GPU stands still for each"""
 LOG_SECONDS = 0.25
 """estimated time of steps whose log points are worked out together: at the smallest sizes, eight at a time cost 25 % of
 the steps, 32 cost 12 %, 128 cost 8 %, 428 cost 6 %"""
+LOOK_SECONDS = 0.2
+"""estimated time of these log points themselves, on one core: a single one may take more"""
 MOST_MARKS = 512
+MOST_ROOM = 1 << 26
+"""bytes of them: weights, W, and its singular vectors"""
 FAR_ABOVE = 10.0
 """A descent whose last training loss is more than this many times what it began with has diverged, though no number has
 overflowed yet. It began with the larger of the loss of its initial weights and that of W = 0, (1/n) Σ y²: from a lucky
 init the noise of SGD may well climb. Neither that noise nor the swing of a heavy ball stays that high on data that can
 be fit: both die down with the residuals."""
-LOOKS = 8
-"""at the clock in that time, about: a GPU stands still for each"""
-MOST_BURST = 1024
-KERNEL_SECONDS = 2.5e-6
-"""one operation of a recorded step (H200: 12.9 µs for 5 of them, 73 for 29)"""
-MOST_ROOM = 1 << 26
-"""bytes for the weights of the log points that are worked out together"""
 
 
 @dataclass(frozen=True)
@@ -243,13 +242,23 @@ class Descent:
         )
 
     def _most_marks(self) -> int:
-        """How many log points are worked out together where they need not be seen at once."""
-        if self._device.type == "cuda":
-            between = self._steps.operations * KERNEL_SECONDS * self._settings.log_every
-        else:
-            between = grouping.step_seconds(list(self._points.values()), len(self.seeds)) * self._settings.log_every
-        room: int = self._initial_weights.numel() * self._dtype.itemsize
-        return max(1, min(MOST_MARKS, int(LOG_SECONDS / between), MOST_ROOM // room))
+        """How many log points are worked out together where they need not be seen at once; by the settings alone."""
+        points, runs = list(self._points.values()), len(self.runs)
+        between = self._settings.log_every * grouping.step_seconds(points, len(self.seeds), self._device)
+        rows, columns = self._layout.rows, self._layout.columns
+        room, size = self._initial_weights[0].numel(), torch.finfo(self._dtype).bits // 8
+        if self._small:
+            room += rows * columns + (rows + columns) * min(rows, columns)
+        return max(
+            1,
+            min(
+                math.ceil(self._total / self._settings.log_every),
+                MOST_MARKS,
+                int(LOG_SECONDS / between),
+                int(LOOK_SECONDS / (runs * estimated_seconds(rows, columns, self._layout.width))),
+                MOST_ROOM // (runs * room * size),
+            ),
+        )
 
     @property
     def _marks_wanted(self) -> int:
@@ -277,13 +286,13 @@ class Descent:
         with np.errstate(all="ignore"):  # a run that diverges is found at the next log point
             while step < end and len(reached) < wanted:
                 mark = min(step - step % every + every, self._total)
-                count = min(self._burst, mark - step, end - step)
+                count = min(self._burst - taken, mark - step, end - step)
                 self._steps.run(count)
                 step, taken = step + count, taken + count
                 if step == mark:
                     places[len(reached)] = weights
                     reached.append(step)
-                if taken >= self._burst:
+                if taken == self._burst:
                     self._steps.wait()
                     now = time.monotonic()
                     self._adapt(now - began)
@@ -305,7 +314,7 @@ class Descent:
         """The next burst, after one that took so long."""
         wanted = STEP_SECONDS / LOOKS
         if seconds < wanted / 2:
-            self._burst = min(2 * self._burst, MOST_BURST)
+            self._burst *= 2
         elif seconds > wanted:
             self._burst = max(1, self._burst // 2)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from engine.descent.batched_step import Layout, compressible
 from engine.descent.optimizers import optimizer
 from engine.spec.settings import PointSettings
@@ -14,6 +16,11 @@ PRODUCT_SECONDS = 0.12e-6
 """one run's product in an operation, besides its multiplications"""
 MULTIPLICATION_SECONDS = 0.1e-9
 """eight matrices of 40×40 are multiplied at 26 GFlop/s on one core"""
+KERNEL_SECONDS = 2.5e-6
+"""one operation of a recorded step on a GPU, whatever it holds (H200: 12.9 µs for 5 of them, 73 for 29)"""
+GPU_CORES = 100
+"""of a CPU, that a GPU is worth where it has enough to do (H200: 76 at 100×100, 8 runs)"""
+CPU = torch.device("cpu")
 
 
 def compatible(one: PointSettings, other: PointSettings) -> bool:
@@ -49,18 +56,19 @@ def layout(points: Sequence[PointSettings]) -> Layout:
     return Layout(first.problem.rows, first.problem.columns, width, first.model.depth)
 
 
-def step_seconds(points: Sequence[PointSettings], seeds: int) -> float:
-    """Rough time of one step of compatible points as one batch, on one core."""
+def step_seconds(points: Sequence[PointSettings], seeds: int, device: torch.device = CPU) -> float:
+    """Rough time of one step of compatible points as one batch, on one core or on a GPU."""
     shared = layout(points)
     runs, depth, width = len(points) * seeds, shared.depth, shared.width
     ends = shared.rows * shared.columns * width
     hidden = shared.columns * width * width * max(depth - 2, 0)
     products = 3 * max(depth - 1, 1)
-    return (
+    on_a_core = (
         (products + 2) * CALL_SECONDS
         + runs * products * PRODUCT_SECONDS
         + runs * 3 * (ends + hidden) * MULTIPLICATION_SECONDS
     )
+    return on_a_core if device.type == "cpu" else max((products + 2) * KERNEL_SECONDS, on_a_core / GPU_CORES)
 
 
 def _common(point: PointSettings) -> tuple[object, ...]:

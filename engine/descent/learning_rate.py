@@ -74,12 +74,10 @@ def learning_rates(point: PointSettings, problem: Problem, factors: Factors) -> 
     seeds = len(problem.targets)
     if point.gd.learning_rate != "auto":
         return torch.full((seeds,), point.gd.learning_rate, dtype=torch.float64)
-    return torch.stack(
-        [
-            _stable(point, problem.one(index), [factor[index : index + 1] for factor in factors])
-            for index in range(seeds)
-        ]
-    )
+    each = ((problem.one(index), [factor[index : index + 1] for factor in factors]) for index in range(seeds))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse invariant checks", UserWarning)  # torch 2.11 warns that it makes none
+        return torch.stack([_stable(point, *one) for one in each])
 
 
 def _stable(point: PointSettings, problem: Problem, factors: Factors) -> Float[Tensor, ""]:
@@ -110,9 +108,7 @@ def _adjoint(problem: Problem, coefficients: Float[Tensor, " obs"], rows: int, c
     if not isinstance(operator, EntryOperator):
         return operator.adjoint(coefficients[None, None], rows, columns)[0, 0]
     indices = torch.stack([operator.indices[0] // columns, operator.indices[0] % columns])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse invariant checks", UserWarning)  # of torch 2.11, though told not to
-        return torch.sparse_coo_tensor(indices, coefficients, (rows, columns), check_invariants=False)
+    return torch.sparse_coo_tensor(indices, coefficients, (rows, columns), check_invariants=False)
 
 
 def _apply(problem: Problem, left: Float[Tensor, "m k"], right: Float[Tensor, "n k"]) -> Float[Tensor, " obs"]:

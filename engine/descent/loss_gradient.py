@@ -219,8 +219,8 @@ def _all_entries(
     def step() -> None:
         residual = torch.sparse.sampled_addmm(observed, product.last, product.features.mT, beta=-factor, alpha=factor)
         torch.index_select(residual.values(), 0, by_column, out=transposed.values())
-        product.last_gradient.copy_(_applied(residual, product.features))
-        product.features_gradient.copy_(_applied(transposed, product.last))
+        product.last_gradient.copy_(_sparse_product(residual, product.features))
+        product.features_gradient.copy_(_sparse_product(transposed, product.last))
 
     return step
 
@@ -261,11 +261,11 @@ def _add_rows(
         sums.index_add_(0, rows, values)
 
 
-def _applied(matrix: Tensor, factor: Float[Tensor, "columns width"]) -> Float[Tensor, "rows width"]:
+def _sparse_product(matrix: Tensor, factor: Float[Tensor, "columns width"]) -> Float[Tensor, "rows width"]:
     """A sparse matrix (CSR) times a dense one, to the same bits every time.
 
-    On a GPU the library's product adds up a row in any order, a bag takes its members in turn, and half the time; on
-    the CPU it would take 2.5 times as long.
+    On a GPU the library's product adds up a row in any order; a bag takes its members in turn, in half the time. On the
+    CPU a bag takes 2.5 times as long.
     """
     if not factor.is_cuda:
         return matrix @ factor
