@@ -399,8 +399,10 @@ async def test_a_run_of_the_prior_alone_is_scrubbed_and_replayed_by_its_draws(
         assert isinstance(drawing, Plot)
         assert len(drawing.series) == 1
         assert str(screen.query_one(SingularValues).note.content) == "no gradient descent in this run"
-        await pilot.press("space")
-        assert screen.replay.playing
+        with monkeypatch.context() as slowly:
+            slowly.setattr("mftui.views.replay.WHOLE_SECONDS", 1e6)
+            await pilot.press("space")
+            assert screen.replay.playing
         await until(pilot, lambda: screen.look.cursor is None, "the latest moment")
         await pilot.press("p", "i", "semicolon")
         assert notices(app)[-1] == "there is no curve to pin"
