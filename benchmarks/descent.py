@@ -43,6 +43,11 @@ def point(problem: dict[str, Any], model: dict[str, Any], gd: dict[str, Any]) ->
     return PointSettings.model_validate({"problem": problem, "model": model, "gd": gd})
 
 
+WIDE = point({}, {"width": 40}, TINY)
+DEEP = point({}, {"width": 5, "depth": 10}, {**TINY, "init_scale": 1.0})
+LARGE = point(ENTRIES, {"width": 100, "depth": 3}, {"learning_rate": 0.1, "init_scale": 0.1})
+
+
 def plain(
     settings: PointSettings, problem: Problem, seed: int, steps: int, *, usual: bool = False, device: torch.device = CPU
 ) -> float:
@@ -136,10 +141,7 @@ def logging(name: str, settings: PointSettings, at_most: float | None, repetitio
     Each stretch of steps is taken twice in turn, logged and bare, so that whatever else the machine does slows both:
     what differs by a few percent drowns in the wall-clock times of a busy machine.
     """
-    problem = make_problem(settings.problem, SEEDS)
-    _, ours = batched(settings, problem)
-    descent = Descent({0: settings}, SEEDS, problem, CPU)
-    ratios = [overhead(descent, ours) for _ in range(repetitions + 1)][1:]  # the first one finds cold memory
+    ratios = overheads(settings, CPU, time.process_time, repetitions)
     low, high = interval_of_median(ratios)
     return Row(
         f"a descent, logged: {name}",
@@ -153,7 +155,17 @@ def logging(name: str, settings: PointSettings, at_most: float | None, repetitio
     )
 
 
-def overhead(descent: Descent, ours: BatchedStep, clock: Callable[[], float] = time.process_time) -> float:
+def overheads(
+    settings: PointSettings, device: torch.device, clock: Callable[[], float], repetitions: int
+) -> list[float]:
+    """What `overhead` comes to each time, after one that finds cold memory."""
+    problem = make_problem(settings.problem, SEEDS)
+    _, ours = batched(settings, problem, SEEDS, device)
+    descent = Descent({0: settings}, SEEDS, problem, device)
+    return [overhead(descent, ours, clock) for _ in range(repetitions + 1)][1:]
+
+
+def overhead(descent: Descent, ours: BatchedStep, clock: Callable[[], float]) -> float:
     """Time of one descent over that of as many bare steps of `ours`."""
     start = clock()
     state, _ = descent.init()
@@ -217,13 +229,10 @@ def rows(given: argparse.Namespace) -> Iterator[Row]:
     repetitions = QUICK_REPETITIONS if given.quick else REPETITIONS
     wide, deep = "5×5, 15 measurements, linear, width 40, depth 2", "5×5, 15 measurements, linear, width 5, depth 10"
     large = "100×100, 2,000 entries, width 100, depth 3"
-    wide_settings = point({}, {"width": 40}, TINY)
-    deep_settings = point({}, {"width": 5, "depth": 10}, {**TINY, "init_scale": 1.0})
-    large_settings = point(ENTRIES, {"width": 100, "depth": 3}, {"learning_rate": 0.1, "init_scale": 0.1})
-    yield from against_plain(wide, wide_settings, 4_000, 1_000, 150, repetitions)
-    yield from against_plain(deep, deep_settings, 1_500, 300, 30, repetitions)
-    yield from against_plain(large, large_settings, 10, 10, 1, repetitions)
-    yield against_products(large, large_settings, 10, 1.5, repetitions)
+    yield from against_plain(wide, WIDE, 4_000, 1_000, 150, repetitions)
+    yield from against_plain(deep, DEEP, 1_500, 300, 30, repetitions)
+    yield from against_plain(large, LARGE, 10, 10, 1, repetitions)
+    yield against_products(large, LARGE, 10, 1.5, repetitions)
     yield from logged(QUICK_LOGGING_REPETITIONS if given.quick else LOGGING_REPETITIONS)
 
 

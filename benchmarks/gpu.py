@@ -18,7 +18,8 @@ from unittest.mock import patch
 
 import torch
 from _harness import arguments_of, run, seconds
-from descent import CPU, ENTRIES, SEEDS, TINY, batched, made, overhead, plain, point
+from descent import CPU, LARGE, TINY, WIDE, batched, made, overheads, plain, point
+from descent import DEEP as DEEP_MODEL
 from samplers import (
     DEEP,
     PLAIN_BATCH,
@@ -30,7 +31,6 @@ from samplers import (
 from samplers import point as guess_point
 
 from engine.descent import batched_step
-from engine.descent.descent import Descent
 from engine.parallel import keep_freed_memory
 from engine.problems.problem import make_problem
 from engine.spec.settings import PointSettings
@@ -84,15 +84,13 @@ def posterior(device: torch.device, repetitions: int, fewer: int) -> Iterator[Ro
 
 
 def descent(device: torch.device, repetitions: int, fewer: int) -> Iterator[Row]:
-    wide, tanh = point({}, {"width": 40}, TINY), point({}, {"width": 40, "activation": "tanh"}, TINY)
-    deep = point({}, {"width": 5, "depth": 10}, {**TINY, "init_scale": 1.0})
-    large = point(ENTRIES, {"width": 100, "depth": 3}, {"learning_rate": 0.1, "init_scale": 0.1})
+    tanh = point({}, {"width": 40, "activation": "tanh"}, TINY)
     for name, settings, seeds, cheaper, at_least in (
-        ("5×5, linear, width 40, depth 2", wide, range(8), 1, 5.0),
+        ("5×5, linear, width 40, depth 2", WIDE, range(8), 1, 5.0),
         ("5×5, tanh, width 40, depth 2", tanh, range(8), 1, 5.0),
-        ("5×5, linear, width 5, depth 10", deep, range(8), 2, 5.0),
-        ("5×5, linear, width 40, depth 2", wide, range(1000), 10, None),
-        ("100×100, 2,000 entries, width 100, depth 3", large, range(8), 20, None),
+        ("5×5, linear, width 5, depth 10", DEEP_MODEL, range(8), 2, 5.0),
+        ("5×5, linear, width 40, depth 2", WIDE, range(1000), 10, None),
+        ("100×100, 2,000 entries, width 100, depth 3", LARGE, range(8), 20, None),
     ):
         steps = STEPS // fewer // cheaper
         what = f"run-steps a second, {len(seeds):,} seeds: {name}"
@@ -105,9 +103,9 @@ def descent(device: torch.device, repetitions: int, fewer: int) -> Iterator[Row]
         eager = partial(plain_steps_per_second, settings, device, max(10, steps // 10))
         yield Row.of(what, pairs(here, eager, repetitions), "×", against=f"the lean plain loop on {device}")
     for name, settings, steps in (
-        ("width 40, depth 2", wide, 100_000),
-        ("width 5, depth 10", deep, 20_000),
-        ("100×100, width 100, depth 3", large, 4_000),
+        ("width 40, depth 2", WIDE, 100_000),
+        ("width 5, depth 10", DEEP_MODEL, 20_000),
+        ("100×100, width 100, depth 3", LARGE, 4_000),
     ):
         gd = settings.gd.model_copy(update={"steps": steps // fewer, "log_every": 100})
         yield logging(name, settings.model_copy(update={"gd": gd}), device, repetitions)
@@ -122,10 +120,7 @@ def run_steps_per_second(
 
 def logging(name: str, settings: PointSettings, device: torch.device, repetitions: int) -> Row:
     """Wall-clock time of whole descents over that of their steps alone."""
-    problem = make_problem(settings.problem, SEEDS)
-    _, ours = batched(settings, problem, SEEDS, device)
-    procedure = Descent({0: settings}, SEEDS, problem, device)
-    ratios = [overhead(procedure, ours, time.perf_counter) for _ in range(repetitions + 1)][1:]
+    ratios = overheads(settings, device, time.perf_counter, repetitions)
     return Row.of(f"a descent, logged every 100 steps: {name}", ratios, "×", against="its steps alone")
 
 

@@ -146,11 +146,6 @@ class BatchedStep:
         """why a step that might be recorded is not"""
         self._recordings = self._recorded() if recordable else []
 
-    @property
-    def operations(self) -> int:
-        """How many a step consists of."""
-        return len(self._operations)
-
     def load(self, step: int, weights: Float[Tensor, "run parameter"], optimizer: State) -> None:
         """Continue from here."""
         self.weights.copy_(weights)

@@ -244,7 +244,7 @@ class Descent:
     def _most_marks(self) -> int:
         """How many log points are worked out together where they need not be seen at once; by the settings alone."""
         points, runs = list(self._points.values()), len(self.runs)
-        between = self._settings.log_every * grouping.step_seconds(points, len(self.seeds), self._device)
+        step_seconds = grouping.step_seconds(points, len(self.seeds), on_gpu=self._device.type == "cuda")
         rows, columns = self._layout.rows, self._layout.columns
         room, size = self._initial_weights[0].numel(), torch.finfo(self._dtype).bits // 8
         if self._small:
@@ -254,7 +254,7 @@ class Descent:
             min(
                 math.ceil(self._total / self._settings.log_every),
                 MOST_MARKS,
-                int(LOG_SECONDS / between),
+                int(LOG_SECONDS / (self._settings.log_every * step_seconds)),
                 int(LOOK_SECONDS / (runs * estimated_seconds(rows, columns, self._layout.width))),
                 MOST_ROOM // (runs * room * size),
             ),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from engine.descent.batched_step import Layout, compressible
 from engine.descent.optimizers import optimizer
 from engine.spec.settings import PointSettings
@@ -20,7 +18,6 @@ KERNEL_SECONDS = 2.5e-6
 """one operation of a recorded step on a GPU, whatever it holds (H200: 12.9 µs for 5 of them, 73 for 29)"""
 GPU_CORES = 100
 """of a CPU, that a GPU is worth where it has enough to do (H200: 76 at 100×100, 8 runs)"""
-CPU = torch.device("cpu")
 
 
 def compatible(one: PointSettings, other: PointSettings) -> bool:
@@ -56,7 +53,7 @@ def layout(points: Sequence[PointSettings]) -> Layout:
     return Layout(first.problem.rows, first.problem.columns, width, first.model.depth)
 
 
-def step_seconds(points: Sequence[PointSettings], seeds: int, device: torch.device = CPU) -> float:
+def step_seconds(points: Sequence[PointSettings], seeds: int, *, on_gpu: bool = False) -> float:
     """Rough time of one step of compatible points as one batch, on one core or on a GPU."""
     shared = layout(points)
     runs, depth, width = len(points) * seeds, shared.depth, shared.width
@@ -68,7 +65,7 @@ def step_seconds(points: Sequence[PointSettings], seeds: int, device: torch.devi
         + runs * products * PRODUCT_SECONDS
         + runs * 3 * (ends + hidden) * MULTIPLICATION_SECONDS
     )
-    return on_a_core if device.type == "cpu" else max((products + 2) * KERNEL_SECONDS, on_a_core / GPU_CORES)
+    return max((products + 2) * KERNEL_SECONDS, on_a_core / GPU_CORES) if on_gpu else on_a_core
 
 
 def _common(point: PointSettings) -> tuple[object, ...]:

@@ -74,10 +74,14 @@ def learning_rates(point: PointSettings, problem: Problem, factors: Factors) -> 
     seeds = len(problem.targets)
     if point.gd.learning_rate != "auto":
         return torch.full((seeds,), point.gd.learning_rate, dtype=torch.float64)
-    each = ((problem.one(index), [factor[index : index + 1] for factor in factors]) for index in range(seeds))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse invariant checks", UserWarning)  # torch 2.11 warns that it makes none
-        return torch.stack([_stable(point, *one) for one in each])
+        return torch.stack(
+            [
+                _stable(point, problem.one(index), [factor[index : index + 1] for factor in factors])
+                for index in range(seeds)
+            ]
+        )
 
 
 def _stable(point: PointSettings, problem: Problem, factors: Factors) -> Float[Tensor, ""]:

@@ -71,7 +71,7 @@ def singular_values(matrices: Float[Tensor, "seed m n"]) -> Float[Tensor, "seed 
     if max(matrices.shape[-2:]) > LARGEST_AS_ONE_BATCH:
         (values,) = _one_by_one(lambda matrix: (torch.linalg.svdvals(matrix),), matrices)
     elif matrices.is_cuda:
-        values = torch.linalg.svd(matrices, full_matrices=True).S
+        values = spectrum(matrices).values
     else:
         values = torch.linalg.svdvals(matrices)
     return values
@@ -87,9 +87,7 @@ def spectrum_of_product(left: Float[Tensor, "seed m k"], right: Float[Tensor, "s
     if min(rows, inner, columns) > MAX_COMPLETE_SPECTRUM:
         return leading_spectrum([left, right], count)
     if rows == min(rows, inner, columns):
-        basis, triangle = torch.linalg.qr((left @ right).mT)
-        small = spectrum(triangle.mT)
-        return Spectrum(small.left, small.values, basis @ small.right, True)
+        return _spectrum_of_wide(left @ right)
     if columns == min(rows, inner, columns):
         basis, triangle = torch.linalg.qr(left @ right)
         small = spectrum(triangle)
@@ -116,9 +114,15 @@ def leading_spectrum(product: Sequence[Float[Tensor, "seed _ _"]], count: int) -
     compressed = basis.mT
     for matrices in product:
         compressed = compressed @ matrices
-    rows, triangle = torch.linalg.qr(compressed.mT)
+    small = _spectrum_of_wide(compressed)
+    return Spectrum(basis @ small.left, small.values, small.right, False).leading(count)
+
+
+def _spectrum_of_wide(matrices: Float[Tensor, "seed m n"]) -> Spectrum:
+    """Of matrices with few rows: that of an m×m triangle."""
+    basis, triangle = torch.linalg.qr(matrices.mT)
     small = spectrum(triangle.mT)
-    return Spectrum(basis @ small.left, small.values, rows @ small.right, False).leading(count)
+    return Spectrum(small.left, small.values, basis @ small.right, True)
 
 
 def _one_by_one(
